@@ -1,0 +1,236 @@
+# vecfs: `make` leaves ./vecfs; `make help` lists the targets.
+#
+# Objects stand in build/<variant>: "plain", or "san-..." when SAN names sanitizers. The layers are
+# libraries (store, then ann on it), so that a wrong arrow between them fails at link time.
+
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+PREFIX ?= /usr/local
+DESTDIR ?=
+SAN ?=
+V ?=
+
+comma := ,
+quiet := $(if $(V),,@)
+variant := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),plain)
+B := build/$(variant)
+program := $(if $(SAN),$(B)/vecfs,vecfs)
+machine := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+is_gcc := $(if $(findstring clang,$(shell $(CC) --version)),,yes)
+
+# --- flags ---------------------------------------------------------------------------------------
+
+warnings := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
+	-Wwrite-strings -Werror
+harden := -fstack-protector-strong -fPIE
+ifeq ($(SAN),)
+optimize := -O2
+harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+else
+# A fence is one thing gcc's thread sanitizer does not model; the warning says only that.
+optimize := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=undefined \
+	$(if $(and $(is_gcc),$(findstring thread,$(SAN))),-Wno-error=tsan)
+endif
+
+CFLAGS ?=
+all_cflags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. $(optimize) -g $(warnings) \
+	$(harden) -pthread $(CFLAGS)
+LDFLAGS ?=
+all_ldflags = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread \
+	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+
+# pkg-config runs once per package, and only for what a target needs.
+pkg = $(if $(shell pkg-config --exists $(2) && echo yes),$(shell pkg-config --$(1) $(2)),$(error \
+	$(2) is missing: run scripts/setup))
+fuse_cflags = $(eval fuse_cflags := $$(call pkg,cflags,fuse3))$(fuse_cflags)
+fuse_libs = $(eval fuse_libs := $$(call pkg,libs,fuse3))$(fuse_libs)
+store_cflags = $(eval store_cflags := $$(call pkg,cflags,liblz4 libxxhash))$(store_cflags)
+store_libs = $(eval store_libs := $$(call pkg,libs,liblz4 libxxhash))$(store_libs)
+cmocka_libs = $(eval cmocka_libs := $$(call pkg,libs,cmocka))$(cmocka_libs)
+libs = $(store_libs) -lm
+
+# --- sources -------------------------------------------------------------------------------------
+
+# Kernels for one kind of processor are compiled only for it, and chosen when the program starts.
+other_kernels := $(if $(filter x86_64,$(machine)),,%_avx2.c %_avx512.c) \
+	$(if $(filter aarch64,$(machine)),,%_neon.c)
+
+store_src := $(sort $(wildcard store/*.c))
+ann_src := $(filter-out $(other_kernels),$(sort $(wildcard ann/*.c)))
+fs_src := $(sort $(wildcard fs/*.c))
+support_src := $(sort $(wildcard tests/support/*.c))
+unit_src := $(sort $(wildcard tests/unit/test_*.c))
+outer_src := $(sort $(wildcard tests/mount/*.c tests/crash/*.c tests/recall/*.c))
+bench_src := $(sort $(wildcard tests/bench/bench_*.c))
+demo_src := $(sort $(wildcard tests/demo/*.c))
+c_files := $(sort $(wildcard store/*.[ch] ann/*.[ch] fs/*.[ch] tests/*/*.[ch]))
+
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+programs = $(patsubst %.c,$(B)/%,$(1))
+
+libstore := $(B)/libstore.a
+libann := $(B)/libann.a
+libsupport := $(B)/libsupport.a
+libfs := $(B)/libfs.a
+
+# --- targets -------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(program) ## the program, ./vecfs (the default)
+
+.PHONY: test
+test: ## everything: checks, unit, mount and crash tests, then again under the sanitizers
+	$(quiet)scripts/setup
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all unit-programs outer-programs
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=address,undefined all unit-programs \
+		outer-programs
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all outer-programs
+	$(quiet)scripts/run-tests check unit recall mount crash unit@address,undefined \
+		mount@address,undefined mount@thread
+
+.PHONY: test-quick
+test-quick: all unit-programs ## the unit tests alone
+	$(quiet)scripts/run-tests unit
+
+.PHONY: test-mount
+test-mount: all outer-programs ## the tests through a real mount alone
+	$(quiet)scripts/run-tests mount
+
+.PHONY: test-crash
+test-crash: all outer-programs ## the crash tests alone, with KILLS=200 kills unless it says otherwise
+	$(quiet)KILLS=$(or $(KILLS),200) scripts/run-tests crash
+
+.PHONY: san
+san: ## unit and mount tests under SAN=address|undefined|address,undefined|thread
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=$(san_list) all unit-programs outer-programs
+	$(quiet)scripts/run-tests unit@$(san_list) mount@$(san_list)
+
+.PHONY: demo
+demo: ## the main job on 60,000 pictures: mount, write, ask, kill, find everything again
+	$(quiet)scripts/setup
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all demo-programs
+	$(quiet)scripts/demo $(DEMO_ARGS)
+
+.PHONY: bench
+bench: all bench-programs ## all benchmarks
+	$(quiet)for b in $(call programs,$(bench_src)); do echo "== $$b"; $$b || exit 1; done
+	$(quiet)scripts/bench-write
+
+.PHONY: bench-write
+bench-write: all bench-programs ## write rate against a FUSE file system that does nothing
+	$(quiet)scripts/bench-write $(BENCH_ARGS)
+
+.PHONY: check-layers
+check-layers: $(libstore) $(libann) ## includes, symbols and system calls keep to their layers
+	$(quiet)scripts/check-layers
+
+.PHONY: check-headers
+check-headers: ## each header compiles alone, each .c includes its own header first
+	$(quiet)CC="$(CC)" scripts/check-headers
+
+.PHONY: check-format
+check-format: ## the source is formatted as .clang-format says
+	$(quiet)scripts/check-format
+
+.PHONY: format
+format: ## formats the source
+	$(quiet)scripts/check-format --fix
+
+.PHONY: install
+install: $(program) ## installs below DESTDIR and PREFIX (/usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/vecfs
+	for name in mkfs.vecfs fsck.vecfs mount.fuse.vecfs; do \
+		ln -sf ../bin/vecfs $(DESTDIR)$(PREFIX)/sbin/$$name || exit 1; done
+	install -m 644 docs/man/vecfs.1 $(DESTDIR)$(PREFIX)/share/man/man1/vecfs.1
+
+.PHONY: uninstall
+uninstall: ## removes what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/vecfs $(DESTDIR)$(PREFIX)/share/man/man1/vecfs.1
+	for name in mkfs.vecfs fsck.vecfs mount.fuse.vecfs; do \
+		rm -f $(DESTDIR)$(PREFIX)/sbin/$$name || exit 1; done
+
+.PHONY: clean
+clean: ## removes everything that was built
+	rm -rf build vecfs
+
+.PHONY: help
+help: ## this list
+	$(quiet)awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+# --- what the targets above build ----------------------------------------------------------------
+
+san_list := $(or $(SAN),address$(comma)undefined)
+# A recursive make works on all cores unless the caller chose a number.
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: unit-programs outer-programs bench-programs demo-programs
+unit-programs: $(call programs,$(unit_src))
+outer-programs: $(call programs,$(outer_src))
+bench-programs: $(call programs,$(bench_src)) $(B)/tests/bench/nullfs $(B)/tests/bench/write_files
+demo-programs: $(B)/tests/demo/demo
+
+$(program): $(call objects,$(fs_src)) $(libann) $(libstore)
+	$(link) $(fuse_libs) $(libs)
+
+$(libstore): $(call objects,$(store_src))
+	$(archive)
+$(libann): $(call objects,$(ann_src))
+	$(archive)
+$(libfs): $(filter-out $(B)/fs/main.o,$(call objects,$(fs_src)))
+	$(archive)
+$(libsupport): $(call objects,$(support_src))
+	$(archive)
+
+# A unit test links its own layer and those below, nothing above.
+$(filter $(B)/tests/unit/test_store_%,$(call programs,$(unit_src))): \
+%: %.o $(libsupport) $(libstore)
+	$(link) $(cmocka_libs) $(libs)
+$(filter $(B)/tests/unit/test_ann_%,$(call programs,$(unit_src))): \
+%: %.o $(libsupport) $(libann) $(libstore)
+	$(link) $(cmocka_libs) $(libs)
+$(filter $(B)/tests/unit/test_fs_%,$(call programs,$(unit_src))): \
+%: %.o $(libsupport) $(libfs) $(libann) $(libstore)
+	$(link) $(cmocka_libs) $(fuse_libs) $(libs)
+
+$(call programs,$(outer_src) $(bench_src)): %: %.o $(libsupport) $(libann) $(libstore)
+	$(link) $(cmocka_libs) $(libs)
+
+$(B)/tests/bench/nullfs: $(B)/tests/bench/nullfs.o $(libstore)
+	$(link) $(fuse_libs)
+$(B)/tests/bench/write_files: $(B)/tests/bench/write_files.o $(B)/tests/demo/idx.o $(libstore)
+	$(link) $(libs)
+$(B)/tests/demo/demo: $(call objects,$(demo_src)) $(libstore)
+	$(link) $(libs)
+
+link = @echo "  LD    $@"; mkdir -p $(@D); \
+	$(CC) $(all_cflags) $(all_ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^)
+archive = @echo "  AR    $@"; mkdir -p $(@D); rm -f $@; $(AR) rcs $@ $^
+
+$(B)/%.o: %.c $(B)/flags
+	@echo "  CC    $<"; mkdir -p $(@D)
+	$(quiet)$(CC) $(all_cflags) $(package) $(speed) $(isa) -MMD -MP -c -o $@ $<
+
+# What a file needs beyond that: headers of a package, speed, instructions of its processor.
+$(B)/store/%.o: package = $(store_cflags)
+$(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/bench/nullfs.o: package = $(fuse_cflags)
+$(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o: speed = $(if $(SAN),,-O3)
+$(B)/ann/%_avx2.o: isa = -mavx2 -mfma
+$(B)/ann/%_avx512.o: isa = -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
+
+# Everything is rebuilt when the compiler or its flags change.
+flags := $(CC) $(machine) $(all_cflags) $(all_ldflags)
+$(B)/flags: FORCE
+	@mkdir -p $(@D); echo '$(flags)' | cmp -s - $@ || echo '$(flags)' > $@
+.PHONY: FORCE
+FORCE:
+
+.SECONDARY:
+.DELETE_ON_ERROR:
+-include $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
+	$(unit_src) $(outer_src) $(bench_src) $(demo_src) tests/bench/nullfs.c \
+	tests/bench/write_files.c))
