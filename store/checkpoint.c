@@ -1,0 +1,353 @@
+/*
+ * checkpoint.c - what is in memory becomes the next commit slot; then the log before it can go.
+ *
+ * Steps (each may be the last one before a crash):
+ *   C0  the next log segment exists, durable and empty
+ *   C1  commit lock: later records go there; dirty pages of META are frozen
+ *   C2  the old segment is durable, and the new one says so
+ *   C3  frozen pages are written to free blocks
+ *   C4  map pages and the free list likewise
+ *   C5  sync
+ *   C6  the other commit slot is written, durable
+ *   C7  memory takes the new slot as the newest; blocks freed two slots ago are free
+ *   C8  segments that neither slot needs are removed
+ * Up to C5 the newest slot is untouched. Invariant: the older slot and the segments from its
+ * first_segment on always give the full state as well.
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "store/freelist.h"
+#include "store/mem.h"
+#include "store/store_private.h"
+
+#define DEFAULT_CHECKPOINT_BYTES (64u << 20)
+#define IDLE_NS (60ull * 1000000000)
+#define TICK_NS 1000000000ull
+#define PAUSE_NS 10000000ull
+#define PAUSES_MAX 200u /* a writer never waits longer than so many pauses for a checkpoint */
+
+void store_poison(struct store *store)
+{
+	atomic_store(&store->poisoned, true);
+	if (store->wal != NULL)
+		wal_poison(store->wal);
+}
+
+static uint64_t now(struct store *store)
+{
+	return store->io->ops->now_ns(store->io, STORE_CLOCK_MONOTONIC);
+}
+
+/* --- the steps --- */
+
+/* C0: not needed while the current segment has no records. */
+static int prepare_segment(struct store *store, bool *switch_out)
+{
+	struct wal_stats stats;
+
+	wal_get_stats(store->wal, &stats);
+	*switch_out = stats.last_lsn != store->segment_after_lsn;
+	return *switch_out ? wal_prepare(store->wal) : 0;
+}
+
+/* C1. Fills what the slot says of the tables. */
+static void freeze(struct store *store, bool switch_segment, struct head_slot *slot)
+{
+	struct wal_stats stats;
+	uint64_t start, pause, most;
+
+	(void)pthread_mutex_lock(&store->commit_lock);
+	start = now(store);
+	if (switch_segment) {
+		wal_switch(store->wal, &slot->ckpt_lsn, &slot->first_segment);
+		store->segment_after_lsn = slot->ckpt_lsn;
+	} else {
+		wal_get_stats(store->wal, &stats);
+		/* records may have come since C0 looked: then they stay in the segment the slot names */
+		slot->ckpt_lsn = store->last_lsn;
+		slot->first_segment = stats.current_seq;
+	}
+	pager_freeze(store->pager, PAGER_META);
+	slot->value_size = atomic_load(&store->slots.value_size);
+	slot->slots = atomic_load(&store->slots.count);
+	slot->live = atomic_load(&store->slots.live);
+	slot->dead = atomic_load(&store->slots.dead);
+	slot->next_ino = store->next_ino;
+	slot->dir_depth = store->ids.depth;
+	slot->buckets = store->ids.buckets;
+	atomic_store(&store->commits_since, false);
+	atomic_store(&store->bytes_since, 0);
+	pause = now(store) - start;
+	(void)pthread_mutex_unlock(&store->commit_lock);
+	most = atomic_load(&store->checkpoint_pause_ns_max);
+	if (pause > most)
+		atomic_store(&store->checkpoint_pause_ns_max, pause);
+}
+
+/* C3 to C5. */
+static int write_pages(struct store *store, bool graph, struct head_slot *slot)
+{
+	struct pager *pager = store->pager;
+	int err = pager_write_frozen(pager, PAGER_META);
+
+	if (err == 0 && graph)
+		err = pager_write_frozen(pager, PAGER_GRAPH);
+	if (err == 0)
+		err = pager_write_maps(pager, PAGER_META, slot->roots);
+	if (err == 0 && graph)
+		err = pager_write_maps(pager, PAGER_GRAPH, slot->roots);
+	if (err == 0)
+		err = freelist_write(pager, graph, &store->trunks, slot);
+	if (err != 0)
+		return err;
+	(void)pthread_mutex_lock(&pager->alloc_lock);
+	slot->blocks = alloc_end(pager->alloc);
+	(void)pthread_mutex_unlock(&pager->alloc_lock);
+	return store->io->ops->sync(store->io);
+}
+
+/* C6 and C7. */
+static int publish(struct store *store, bool graph, struct head_slot *slot)
+{
+	struct format_slot block;
+	int err;
+
+	head_encode_slot(&store->head, slot, &block);
+	err = store->io->ops->commit_slot(store->io, slot->generation & 1, &block,
+					  store->slot.generation);
+	if (err != 0)
+		return err;
+	store->slot = *slot;
+	store->next_generation = slot->generation + 1;
+	atomic_store(&store->generation, slot->generation);
+	atomic_store(&store->ckpt_lsn, slot->ckpt_lsn);
+	atomic_store(&store->graph_lsn, slot->graph_lsn);
+	pager_age(store->pager);
+	pager_published(store->pager, PAGER_META);
+	if (graph)
+		pager_published(store->pager, PAGER_GRAPH);
+	return 0;
+}
+
+static void failed(struct store *store, bool graph, int err)
+{
+	pager_unfreeze(store->pager, PAGER_META);
+	if (graph)
+		pager_unfreeze(store->pager, PAGER_GRAPH);
+	atomic_store(&store->commits_since, true);
+	atomic_fetch_add(&store->checkpoint_failures, 1);
+	if (err != ERR_FULL && err != ERR_NOMEM)
+		store_poison(store);
+}
+
+int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
+{
+	struct head_slot slot = store->slot;
+	uint64_t older_segment = store->slot.first_segment, start = now(store);
+	bool switch_segment = false;
+	int err = 0;
+
+	if (store->wal == NULL || atomic_load(&store->poisoned))
+		return ERR_READONLY;
+	err = prepare_segment(store, &switch_segment);
+	if (err != 0) {
+		if (graph)
+			pager_unfreeze(store->pager, PAGER_GRAPH);
+		if (err != ERR_FULL && err != ERR_NOMEM)
+			store_poison(store);
+		return err;
+	}
+	freeze(store, switch_segment, &slot);
+	slot.generation = store->next_generation;
+	slot.clean = kind == CHECKPOINT_CLEAN;
+	if (graph)
+		slot.graph_lsn = store->graph_lsn_next;
+	if (store->opts.durability == WAL_NONE)
+		slot.first_segment = 0;
+	if (switch_segment)
+		err = wal_seal(store->wal);
+	if (err == 0)
+		err = write_pages(store, graph, &slot);
+	if (err == 0)
+		err = publish(store, graph, &slot);
+	if (err != 0) {
+		failed(store, graph, err);
+		return err;
+	}
+	atomic_store(&store->checkpoint_ns_last, now(store) - start);
+	atomic_fetch_add(&store->checkpoint_ns_total, now(store) - start);
+	atomic_fetch_add(&store->checkpoints, 1);
+	return wal_remove_below(store->wal, older_segment);
+}
+
+/* --- the public calls --- */
+
+int store_checkpoint(struct store *store)
+{
+	int err;
+
+	(void)pthread_mutex_lock(&store->checkpoint_lock);
+	err = checkpoint_run(store, CHECKPOINT_NORMAL, false);
+	(void)pthread_mutex_unlock(&store->checkpoint_lock);
+	return err;
+}
+
+int store_graph_freeze(struct store *store, uint64_t *lsn_out)
+{
+	if (store->wal == NULL || atomic_load(&store->poisoned))
+		return ERR_READONLY;
+	(void)pthread_mutex_lock(&store->checkpoint_lock);
+	(void)pthread_mutex_lock(&store->commit_lock);
+	store->graph_lsn_next = store->last_lsn;
+	(void)pthread_mutex_unlock(&store->commit_lock);
+	pager_freeze(store->pager, PAGER_GRAPH);
+	*lsn_out = store->graph_lsn_next;
+	return 0;
+}
+
+int store_blob_write(struct store *store, enum store_space space, uint32_t page, const void *buf)
+{
+	if (space == STORE_GRAPH)
+		return ERR_INVALID;
+	return pager_blob_write(store->pager, (enum format_space)space, page, buf);
+}
+
+int store_graph_commit(struct store *store)
+{
+	int err = checkpoint_run(store, CHECKPOINT_NORMAL, true);
+
+	(void)pthread_mutex_unlock(&store->checkpoint_lock);
+	return err;
+}
+
+void store_graph_abort(struct store *store)
+{
+	pager_unfreeze(store->pager, PAGER_GRAPH);
+	(void)pthread_mutex_unlock(&store->checkpoint_lock);
+}
+
+int store_sync(struct store *store)
+{
+	uint64_t lsn;
+
+	if (store->wal == NULL || atomic_load(&store->poisoned))
+		return ERR_READONLY;
+	(void)pthread_mutex_lock(&store->commit_lock);
+	lsn = store->last_lsn;
+	(void)pthread_mutex_unlock(&store->commit_lock);
+	return wal_sync(store->wal, lsn);
+}
+
+/* --- the background thread --- */
+
+static uint64_t dirty_bytes(struct store *store)
+{
+	return atomic_load(&store->pager->groups[PAGER_META].dirty_bytes);
+}
+
+static uint64_t checkpoint_bytes(const struct store *store)
+{
+	return store->opts.checkpoint_bytes != 0 ? store->opts.checkpoint_bytes
+						 : DEFAULT_CHECKPOINT_BYTES;
+}
+
+/* times: how often the bounds that start a checkpoint are reached. */
+static bool pressed(struct store *store, uint64_t times)
+{
+	return atomic_load(&store->bytes_since) > checkpoint_bytes(store) * times ||
+	       dirty_bytes(store) > atomic_load(&store->pager->limit) / 2 * times;
+}
+
+void checkpoint_pressure(struct store *store)
+{
+	uint32_t size = atomic_load(&store->slots.value_size);
+
+	atomic_fetch_add(&store->bytes_since, size + 128);
+	if (!store->thread_runs || !pressed(store, 1))
+		return;
+	(void)pthread_mutex_lock(&store->thread_lock);
+	store->wanted = true;
+	(void)pthread_cond_signal(&store->wake);
+	for (unsigned i = 0; i < PAUSES_MAX && pressed(store, 4) && !store->stopping; i++) {
+		store->io->ops->wait(store->io, &store->progressed, &store->thread_lock, PAUSE_NS);
+	}
+	(void)pthread_mutex_unlock(&store->thread_lock);
+}
+
+/* Appends the record that carries durable_lsn to disk. */
+static void write_mark(struct store *store)
+{
+	uint64_t lsn;
+
+	(void)pthread_mutex_lock(&store->commit_lock);
+	/* without it only a later torn tail is judged less exactly; errors show at the next commit */
+	if (wal_append(store->wal, FORMAT_SYNC, NULL, 0, true, &lsn) == 0)
+		store->last_lsn = lsn;
+	(void)pthread_mutex_unlock(&store->commit_lock);
+}
+
+static void checkpoint_if_due(struct store *store, bool wanted, uint64_t *last_commit)
+{
+	bool due = wanted && pressed(store, 1);
+
+	if (!atomic_load(&store->commits_since))
+		*last_commit = now(store);
+	else if (now(store) - *last_commit > IDLE_NS)
+		due = true;
+	if (!due || atomic_load(&store->poisoned))
+		return;
+	(void)store_checkpoint(store); /* counted; a full disk shows in the metrics and in writes */
+	*last_commit = now(store);
+}
+
+static void *background(void *arg)
+{
+	struct store *store = arg;
+	uint64_t last_commit = now(store);
+	bool stop = false;
+
+	while (!stop) {
+		bool mark = false, wanted;
+
+		(void)pthread_mutex_lock(&store->thread_lock);
+		if (!store->stopping && !store->wanted)
+			store->io->ops->wait(store->io, &store->wake, &store->thread_lock, TICK_NS);
+		wanted = store->wanted;
+		store->wanted = false;
+		stop = store->stopping;
+		(void)pthread_mutex_unlock(&store->thread_lock);
+		if (stop)
+			break;
+		if (wal_tick(store->wal, &mark) != 0)
+			store_poison(store);
+		else if (mark)
+			write_mark(store);
+		checkpoint_if_due(store, wanted, &last_commit);
+		(void)pthread_mutex_lock(&store->thread_lock);
+		(void)pthread_cond_broadcast(&store->progressed);
+		(void)pthread_mutex_unlock(&store->thread_lock);
+	}
+	return NULL;
+}
+
+int checkpoint_start_thread(struct store *store)
+{
+	if (pthread_create(&store->thread, NULL, background, store) != 0)
+		return ERR_NOMEM;
+	store->thread_runs = true;
+	return 0;
+}
+
+void checkpoint_stop_thread(struct store *store)
+{
+	if (!store->thread_runs)
+		return;
+	(void)pthread_mutex_lock(&store->thread_lock);
+	store->stopping = true;
+	(void)pthread_cond_broadcast(&store->wake);
+	(void)pthread_cond_broadcast(&store->progressed);
+	(void)pthread_mutex_unlock(&store->thread_lock);
+	(void)pthread_join(store->thread, NULL);
+	store->thread_runs = false;
+}

@@ -1,0 +1,278 @@
+/* ids.c - finding and changing entries of the id index; ids_list.c walks it. */
+#include "store/ids.h"
+
+#include <assert.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "store/base.h"
+#include "store/ids_bucket.h"
+#include "store/mem.h"
+
+#define DEPTH_MAX 26u
+
+int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth,
+	     uint32_t buckets)
+{
+	pthread_rwlockattr_t attr;
+
+	memset(ids, 0, sizeof(*ids));
+	if (depth > DEPTH_MAX)
+		return ERR_DAMAGED;
+	ids->pager = pager;
+	ids->seed = seed;
+	ids->depth = depth;
+	ids->buckets = buckets;
+	/* these cannot fail on Linux; writers first, or a stream of readers would hold off commits */
+	(void)pthread_rwlockattr_init(&attr);
+	(void)pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	(void)pthread_rwlock_init(&ids->lock, &attr);
+	(void)pthread_rwlockattr_destroy(&attr);
+	return 0;
+}
+
+void ids_release(struct ids *ids)
+{
+	if (ids->pager != NULL)
+		(void)pthread_rwlock_destroy(&ids->lock);
+	memset(ids, 0, sizeof(*ids));
+}
+
+uint64_t ids_hash(const struct ids *ids, const char *id, size_t len)
+{
+	return XXH3_64bits_withSeed(id, len, ids->seed);
+}
+
+/* --- the directory --- */
+
+static uint32_t dir_index(const struct ids *ids, uint64_t hash)
+{
+	return ids->depth == 0 ? 0 : (uint32_t)(hash >> (64 - ids->depth));
+}
+
+int ids_bucket_number(struct ids *ids, uint32_t index, uint32_t *bucket_out)
+{
+	uint32_t per_page = ids->pager->page_size / 4;
+	const void *page;
+	int err = pager_get(ids->pager, FORMAT_SPACE_DIR, index / per_page, STORE_HINT_NONE,
+			    &page);
+
+	if (err != 0)
+		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	*bucket_out = get_u32((const uint8_t *)page + (size_t)(index % per_page) * 4);
+	return *bucket_out < ids->buckets ? 0 : ERR_DAMAGED;
+}
+
+static int find_bucket(struct ids *ids, uint64_t hash, uint32_t *number_out,
+		       const uint8_t **page_out)
+{
+	const void *page;
+	int err;
+
+	if (ids->buckets == 0)
+		return ERR_ABSENT;
+	err = ids_bucket_number(ids, dir_index(ids, hash), number_out);
+	if (err == 0)
+		err = pager_get(ids->pager, FORMAT_SPACE_BUCKET, *number_out, STORE_HINT_NONE,
+				&page);
+	if (err == 0)
+		err = ids_bucket_valid(page, ids->pager->page_size) ? 0 : ERR_DAMAGED;
+	else if (err == ERR_ABSENT)
+		err = ERR_DAMAGED;
+	*page_out = err == 0 ? page : NULL;
+	return err;
+}
+
+/* --- reading --- */
+
+int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *entry_out)
+{
+	uint64_t hash = ids_hash(ids, id, len);
+	const struct format_entry *entry;
+	const uint8_t *page;
+	uint32_t number;
+	int err = find_bucket(ids, hash, &number, &page);
+
+	if (err != 0)
+		return err;
+	entry = ids_bucket_find(page, hash, id, len);
+	if (entry == NULL)
+		return ERR_ABSENT;
+	ids_bucket_entry(entry, entry_out);
+	return 0;
+}
+
+int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out)
+{
+	const struct format_entry *entry;
+	const uint8_t *page;
+	uint32_t number;
+	int err = find_bucket(ids, hash, &number, &page);
+
+	if (err != 0)
+		return err;
+	for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL;) {
+		if (get_u64(entry->hash) != hash || get_u32(entry->slot) != slot)
+			continue;
+		ids_bucket_entry(entry, entry_out);
+		return 0;
+	}
+	return ERR_ABSENT;
+}
+
+/* --- making room --- */
+
+static int make_first_bucket(struct ids *ids)
+{
+	void *dir, *bucket;
+	int err = pager_change(ids->pager, FORMAT_SPACE_DIR, 0, &dir);
+
+	if (err == 0)
+		err = pager_change(ids->pager, FORMAT_SPACE_BUCKET, 0, &bucket);
+	if (err != 0)
+		return err;
+	(void)pthread_rwlock_wrlock(&ids->lock);
+	put_u32(dir, 0);
+	ids_bucket_format(bucket, ids->pager->page_size, 0);
+	ids->depth = 0;
+	ids->buckets = 1;
+	(void)pthread_rwlock_unlock(&ids->lock);
+	return 0;
+}
+
+/* Sets directory entries first ... end-1; the pages were brought in by dir_reserve. */
+static void dir_set(struct ids *ids, uint32_t index, uint32_t bucket)
+{
+	uint32_t per_page = ids->pager->page_size / 4;
+	void *page = NULL;
+	int err = pager_change(ids->pager, FORMAT_SPACE_DIR, index / per_page, &page);
+
+	assert(err == 0);
+	(void)err; /* dir_reserve made the page changeable: it stays in memory */
+	put_u32((uint8_t *)page + (size_t)(index % per_page) * 4, bucket);
+}
+
+static int dir_reserve(struct ids *ids, uint32_t first, uint32_t end)
+{
+	uint32_t per_page = ids->pager->page_size / 4;
+	void *page;
+	int err = 0;
+
+	for (uint32_t p = first / per_page; err == 0 && p <= (end - 1) / per_page; p++)
+		err = pager_change(ids->pager, FORMAT_SPACE_DIR, p, &page);
+	return err;
+}
+
+static int double_directory(struct ids *ids)
+{
+	uint32_t entries = 1u << ids->depth, bucket = 0;
+	int err;
+
+	if (ids->depth >= DEPTH_MAX)
+		return ERR_LIMIT;
+	err = dir_reserve(ids, 0, entries * 2);
+	for (uint32_t i = 0; err == 0 && i < entries; i++)
+		err = ids_bucket_number(ids, i, &bucket);
+	if (err != 0)
+		return err;
+	(void)pthread_rwlock_wrlock(&ids->lock);
+	for (uint32_t i = entries; i-- > 0;) {
+		(void)ids_bucket_number(ids, i, &bucket); /* all were read just now */
+		dir_set(ids, i * 2 + 1, bucket);
+		dir_set(ids, i * 2, bucket);
+	}
+	ids->depth++;
+	(void)pthread_rwlock_unlock(&ids->lock);
+	return 0;
+}
+
+/* Splits the bucket of hash in two by the next bit. */
+static int split(struct ids *ids, uint64_t hash)
+{
+	uint32_t number, depth, span, first, fresh = ids->buckets;
+	const uint8_t *page;
+	void *old, *new;
+	int err = find_bucket(ids, hash, &number, &page);
+
+	if (err != 0)
+		return err;
+	depth = ids_bucket_depth(page);
+	if (depth > ids->depth)
+		return ERR_DAMAGED;
+	if (depth == ids->depth) {
+		err = double_directory(ids);
+		if (err != 0)
+			return err;
+	}
+	span = 1u << (ids->depth - depth);
+	first = dir_index(ids, hash) & ~(span - 1);
+	err = dir_reserve(ids, first, first + span);
+	if (err == 0)
+		err = pager_change(ids->pager, FORMAT_SPACE_BUCKET, number, &old);
+	if (err == 0)
+		err = pager_change(ids->pager, FORMAT_SPACE_BUCKET, fresh, &new);
+	if (err != 0)
+		return err;
+	(void)pthread_rwlock_wrlock(&ids->lock);
+	ids_bucket_split(old, new, ids->pager->page_size);
+	for (uint32_t i = first + span / 2; i < first + span; i++)
+		dir_set(ids, i, fresh);
+	ids->buckets = fresh + 1;
+	(void)pthread_rwlock_unlock(&ids->lock);
+	return 0;
+}
+
+int ids_reserve(struct ids *ids, const char *id, size_t len)
+{
+	uint64_t hash = ids_hash(ids, id, len);
+	uint32_t number, page_size = ids->pager->page_size;
+	const uint8_t *page;
+	void *change;
+	int err = 0;
+
+	if (ids->buckets == 0)
+		err = make_first_bucket(ids);
+	for (;;) {
+		if (err == 0)
+			err = find_bucket(ids, hash, &number, &page);
+		if (err != 0)
+			return err;
+		/* room for a new entry even when the id is there: a put may lengthen it */
+		if (ids_bucket_room(page, page_size) >= ids_bucket_entry_size(len))
+			break;
+		err = split(ids, hash);
+	}
+	return pager_change(ids->pager, FORMAT_SPACE_BUCKET, number, &change);
+}
+
+/* --- changing --- */
+
+static uint8_t *bucket_for_change(struct ids *ids, uint64_t hash)
+{
+	const uint8_t *page;
+	uint32_t number = 0;
+	void *change = NULL;
+	int err = find_bucket(ids, hash, &number, &page);
+
+	if (err == 0)
+		err = pager_change(ids->pager, FORMAT_SPACE_BUCKET, number, &change);
+	assert(err == 0);
+	(void)err; /* ids_reserve made the page changeable: it stays in memory */
+	return change;
+}
+
+void ids_put(struct ids *ids, const struct store_entry *entry)
+{
+	uint64_t hash = ids_hash(ids, entry->id, entry->id_len);
+	uint8_t *page = bucket_for_change(ids, hash);
+
+	ids_bucket_remove(page, ids->pager->page_size, hash, entry->id, entry->id_len);
+	ids_bucket_add(page, ids->pager->page_size, hash, entry);
+}
+
+void ids_remove(struct ids *ids, const char *id, size_t len)
+{
+	uint64_t hash = ids_hash(ids, id, len);
+
+	ids_bucket_remove(bucket_for_change(ids, hash), ids->pager->page_size, hash, id, len);
+}

@@ -1,0 +1,66 @@
+/*
+ * ids.h - the id index: an extendible hash table on pages (Fagin et al., TODS 1979).
+ *
+ * The directory (space DIR) maps the leading `depth` bits of an id's hash to a bucket page (space
+ * BUCKET); entries with attributes are packed in buckets in no order. Because leading bits choose the
+ * bucket, walking the directory visits ids in order of their hashes: that order is the one of
+ * listings, and an id keeps its place in it however often it is overwritten or buckets split.
+ *
+ * Invariants (ids_check):
+ *   1. Every directory entry names a bucket below `buckets` whose depth is at most `depth`.
+ *   2. All 2^(depth - bucket depth) entries with the bucket's prefix name the same bucket.
+ *   3. Every entry's hash is that of its id and has the prefix; no id stands twice.
+ *
+ * Locks: changes are made by one thread at a time (the store's commit lock) and under `lock`
+ * exclusively; readers hold `lock` shared. Callers are inside the epoch of the pager.
+ */
+#ifndef VECFS_STORE_IDS_H
+#define VECFS_STORE_IDS_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "store/pager.h"
+#include "store/store.h"
+
+struct ids {
+	struct pager *pager; /* not owned */
+	uint64_t seed;
+	uint32_t depth, buckets; /* guarded by lock */
+	pthread_rwlock_t lock;
+};
+
+int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth,
+	     uint32_t buckets);
+void ids_release(struct ids *ids);
+
+uint64_t ids_hash(const struct ids *ids, const char *id, size_t len);
+
+/* --- readers; lock held, shared or exclusive, or by the one changer --- */
+
+/* ERR_ABSENT; ERR_DAMAGED; ERR_IO. entry_out->lsn is left 0. */
+int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *entry_out);
+/* The entry with this hash that holds this slot. */
+int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out);
+/* As store_list, but for the LSNs. */
+int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
+	     size_t cap, size_t *n_out);
+
+/* --- the changer --- */
+
+/*
+ * Makes sure that an entry for this id can be put: splits buckets as needed, brings the pages into
+ * memory. Takes lock itself. Changes nothing that a reader can tell.
+ */
+int ids_reserve(struct ids *ids, const char *id, size_t len);
+/*
+ * These three follow ids_reserve for each id they name, under lock exclusively, and cannot fail.
+ * ids_put replaces or adds (entry->id is the key; lsn is not kept). The room that ids_reserve made is
+ * for one put.
+ */
+void ids_put(struct ids *ids, const struct store_entry *entry);
+void ids_remove(struct ids *ids, const char *id, size_t len);
+
+int ids_check(struct ids *ids, uint64_t *entries_out);
+
+#endif

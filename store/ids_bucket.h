@@ -1,0 +1,45 @@
+/*
+ * ids_bucket.h - one bucket page of the id index: packed entries. Private to the id index.
+ *
+ * Functions that take a page expect one that ids_bucket_valid accepted, whatever its origin.
+ */
+#ifndef VECFS_STORE_IDS_BUCKET_H
+#define VECFS_STORE_IDS_BUCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/format.h"
+#include "store/store.h"
+
+struct ids;
+
+/* Head and every entry's lengths fit; says nothing of hashes. */
+bool ids_bucket_valid(const uint8_t *page, uint32_t page_size);
+uint32_t ids_bucket_depth(const uint8_t *page);
+/* Bytes for more entries. */
+uint32_t ids_bucket_room(const uint8_t *page, uint32_t page_size);
+/* Bytes an entry with an id of this length takes. */
+uint32_t ids_bucket_entry_size(size_t id_len);
+void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth);
+
+/* Entries one after the other: *at starts at 0. NULL at the end. */
+const struct format_entry *ids_bucket_next(const uint8_t *page, uint32_t *at);
+const struct format_entry *ids_bucket_find(const uint8_t *page, uint64_t hash, const char *id,
+					   size_t len);
+/* Copies an entry out; lsn becomes 0. */
+void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entry_out);
+
+/* There must be room. */
+void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
+		    const struct store_entry *entry);
+/* Nothing happens when it is not there. */
+void ids_bucket_remove(uint8_t *page, uint32_t page_size, uint64_t hash, const char *id,
+		       size_t len);
+/* Moves entries whose next hash bit is 1 to the new page; both have one more bit of depth. */
+void ids_bucket_split(uint8_t *old, uint8_t *new, uint32_t page_size);
+
+/* The bucket that a directory index names; bounds checked. (ids.c) */
+int ids_bucket_number(struct ids *ids, uint32_t index, uint32_t *bucket_out);
+
+#endif

@@ -1,0 +1,246 @@
+/*
+ * pager.h - logical pages of all spaces: where each lies on disk, its frame in memory, and how
+ * changed pages go out as a consistent whole.
+ *
+ * Frames. Every space has address space for its pages in chunks of PAGER_CHUNK; a page's frame is
+ * always at the same address, filled by a read when first needed and given back to the system when
+ * evicted (Leis et al., "Virtual-memory assisted buffer management", SIGMOD 2023, section 3, with
+ * epochs in place of version latches). A resident page is therefore found by address arithmetic.
+ *
+ * States of a page:
+ *   ABSENT -> LOADING -> RESIDENT -> COOLING -> LOADING (being emptied) -> ABSENT
+ *   COOLING -> RESIDENT when somebody touches it before its readers have left.
+ *
+ * Groups. Spaces are published together in two groups: META by every checkpoint, GRAPH by a graph
+ * flush. Each group counts generations. A page carries the generation in which it was last changed:
+ *   clean       dirty_gen = 0
+ *   dirty       dirty_gen = gen of the group
+ *   frozen      dirty_gen = frozen_gen: to be written as it is now by the flush under way
+ *   written     frozen and copied: its new place is not known yet
+ *
+ * Invariants:
+ *   1. A page whose dirty_gen is not 0 is RESIDENT or COOLING, and never emptied.
+ *   2. A frozen page is not changed before its content was copied (pre-image or write).
+ *   3. place and checksum of a page name a state that pager_get would return, or an older published
+ *      one while dirty_gen is not 0.
+ *   4. Every block in a place of memory or of a published map is in use in the allocator; a block
+ *      replaced in a published map stays in use until two more slots are durable.
+ *
+ * Locks, in the order of taking: the caller's, group->lock, pager->lock (frames, rings), alloc_lock.
+ */
+#ifndef VECFS_STORE_PAGER_H
+#define VECFS_STORE_PAGER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/alloc.h"
+#include "store/epoch.h"
+#include "store/format.h"
+#include "store/io.h"
+#include "store/store.h"
+
+#define PAGER_CHUNK 1024u /* pages; a multiple of the longest value in pages */
+#define PAGER_LEVELS 4u
+
+enum pager_state { PAGE_ABSENT, PAGE_LOADING, PAGE_RESIDENT, PAGE_COOLING };
+enum pager_group_name { PAGER_META, PAGER_GRAPH, PAGER_GROUPS };
+
+struct pager_page {
+	uint64_t place;	   /* owned by who loads or writes the page */
+	uint64_t checksum; /* likewise */
+	_Atomic uint32_t dirty_gen; /* changed under group->lock */
+	uint32_t placed_gen; /* generation in which place was written; guarded by group->lock */
+	_Atomic uint8_t state;
+	_Atomic uint8_t heat; /* chances left when the clock hand passes */
+	uint8_t copied;	   /* frozen content was taken; guarded by group->lock */
+	uint8_t preimage;  /* it lies in group->preimages; guarded by group->lock */
+};
+
+struct pager_chunk {
+	uint8_t *frames; /* PAGER_CHUNK * page_size bytes of reserved address space, or NULL */
+	struct pager_page pages[PAGER_CHUNK];
+};
+
+/* A map page of one level, in memory only as the parent's entry for it. */
+struct pager_node {
+	uint64_t place[2];
+	uint64_t checksum;
+	uint32_t placed_gen;
+	bool dirty;
+};
+
+struct pager_level {
+	struct pager_node *nodes;
+	size_t n, cap;
+};
+
+struct pager_space {
+	_Atomic(struct pager_chunk *) *chunks; /* table, grown chunk by chunk */
+	size_t n_chunks; /* guarded by pager->lock */
+	_Atomic uint32_t pages; /* logical pages */
+	struct pager_level levels[PAGER_LEVELS]; /* [0]: leaves; guarded by group->lock */
+	_Atomic uint64_t stored_bytes, stored_pages; /* for the compression ratio */
+};
+
+struct pager_ref { /* one page, as an element of lists */
+	uint32_t space, page;
+};
+
+struct pager_extent {
+	uint64_t block;
+	uint32_t blocks;
+};
+
+struct pager_extents {
+	struct pager_extent *list;
+	size_t n, cap;
+};
+
+struct pager_preimage {
+	struct pager_ref ref;
+	void *bytes;
+};
+
+struct pager_group {
+	pthread_mutex_t lock;
+	_Atomic uint32_t gen; /* written under lock */
+	uint32_t frozen_gen; /* 0: no flush under way; guarded by lock */
+	uint32_t published_gen; /* places of later generations are in no slot; guarded by lock */
+	struct pager_ref *dirty, *frozen; /* guarded by lock */
+	size_t n_dirty, cap_dirty, n_frozen, cap_frozen;
+	size_t frozen_total; /* n_frozen as of the last freeze; guarded by lock */
+	struct pager_preimage *preimages; /* guarded by lock */
+	size_t n_preimages, cap_preimages;
+	struct pager_extents freed; /* replaced since the last publication; guarded by lock */
+	_Atomic uint64_t dirty_bytes;
+};
+
+struct pager_limbo {
+	struct pager_ref ref;
+	uint64_t retired;
+};
+
+struct pager_ring { /* resident pages of a class, for the clock */
+	struct pager_ref *refs;
+	size_t n, cap, hand;
+};
+
+struct pager {
+	struct store_io *io; /* not owned */
+	struct epoch *epoch; /* not owned */
+	uint8_t uuid[16];
+	uint32_t page_size;
+	uint32_t leaf_fanout, inner_fanout;
+	_Atomic uint64_t limit; /* bytes of frames */
+	struct pager_space spaces[FORMAT_SPACES];
+	struct pager_group groups[PAGER_GROUPS];
+
+	pthread_mutex_t lock;
+	pthread_cond_t loaded; /* some page left LOADING; with lock */
+	struct pager_ring rings[STORE_CLASSES];	 /* guarded by lock */
+	struct pager_limbo *limbo; /* guarded by lock */
+	size_t n_limbo, cap_limbo;
+	_Atomic uint64_t resident[STORE_CLASSES]; /* bytes */
+	_Atomic uint64_t misses[STORE_CLASSES], evictions[STORE_CLASSES];
+	_Atomic uint64_t decompressions;
+
+	pthread_mutex_t alloc_lock;
+	struct alloc *alloc; /* guarded by alloc_lock */
+	/* Replaced by the newest durable slot, still needed by the other. Owned by the checkpoint. */
+	struct pager_extents aging;
+};
+
+int pager_new(struct pager **pager_out, struct store_io *io, struct epoch *epoch,
+	      const uint8_t uuid[16], uint32_t page_size, uint64_t limit);
+void pager_free(struct pager *pager); /* accepts NULL */
+
+enum pager_group_name pager_group_of(enum format_space space);
+enum store_class pager_class_of(enum format_space space);
+/* NULL beyond the pages there are. */
+struct pager_page *pager_page(struct pager *pager, enum format_space space, uint32_t page);
+
+/* --- reading and changing (pager.c) --- */
+
+/*
+ * A page for reading, valid until epoch_leave; the caller is inside. ERR_ABSENT at or beyond
+ * pages; ERR_DAMAGED when it fails its checksum or does not decode; ERR_IO; ERR_NOMEM.
+ */
+int pager_get(struct pager *pager, enum format_space space, uint32_t page, enum store_hint hint,
+	      const void **page_out);
+/*
+ * The same for changing, in place; makes new pages (zeros) as far as needed. It stays resident until
+ * it was written. The caller's own lock keeps other changers of the group's consistency away.
+ */
+int pager_change(struct pager *pager, enum format_space space, uint32_t page, void **page_out);
+/* Makes pages up to and including `page` exist, as zeros. ERR_NOMEM, ERR_LIMIT. */
+int pager_grow(struct pager *pager, enum format_space space, uint32_t page);
+/* Starts reads for those of n pages that are not resident. */
+int pager_prefetch(struct pager *pager, enum format_space space, const uint32_t *pages, size_t n);
+/* Evicts all clean pages. */
+void pager_drop(struct pager *pager);
+/* Evicts until the frames are within the limit, or nothing can go. */
+void pager_trim(struct pager *pager);
+
+/* --- publishing (pager_flush.c, pager_map.c); one flush at a time --- */
+
+/* Freezes what is dirty in the group. Only memory. The caller holds off all changers of the group. */
+void pager_freeze(struct pager *pager, enum pager_group_name group);
+/* Writes all frozen pages to free blocks. Changers go on meanwhile. */
+int pager_write_frozen(struct pager *pager, enum pager_group_name group);
+/* Gives up: what is frozen counts as dirty again. */
+void pager_unfreeze(struct pager *pager, enum pager_group_name group);
+/* Writes the changed map pages of the group's spaces and fills roots_out[space] for them. */
+int pager_write_maps(struct pager *pager, enum pager_group_name group,
+		     struct format_root roots_out[FORMAT_SPACES]);
+/*
+ * A slot with this group's pages is durable: its freed blocks age. Call pager_age once before the
+ * groups of one slot.
+ */
+void pager_published(struct pager *pager, enum pager_group_name group);
+/* The slot that needed the aging blocks is overwritten: they are free. */
+void pager_age(struct pager *pager);
+
+/* A whole page from or to the caller's memory, past the cache (CODE, AUX). */
+int pager_blob_read(struct pager *pager, enum format_space space, uint32_t page, void *buf);
+int pager_blob_write(struct pager *pager, enum format_space space, uint32_t page, const void *buf);
+/*
+ * Empties a space that nobody reads or has changed (else ERR_BUSY): its blocks are freed by the next
+ * publication of its group.
+ */
+int pager_reset_space(struct pager *pager, enum format_space space);
+
+/* --- opening (pager_map.c) --- */
+
+/*
+ * Takes over the maps under the roots of a slot, whose head has `blocks` blocks: reads and verifies
+ * every map page, marks all blocks in use. ERR_DAMAGED with a sentence when something does not fit; then the pager must be freed.
+ */
+int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES],
+	       uint64_t blocks, struct err_msg *msg);
+
+/* --- disk helpers shared by the above --- */
+
+/* Blocks for so many bytes, written with them (padded with zeros by the caller to whole blocks). */
+int pager_write_blocks(struct pager *pager, const void *bytes, uint32_t len, uint64_t *block_out);
+void pager_give_blocks(struct pager *pager, uint64_t place);
+/*
+ * Frees what a page no longer uses: at once when no slot can name it, else with the next
+ * publication of the group. group->lock held. ERR_NOMEM: nothing happened.
+ */
+int pager_replaced(struct pager *pager, struct pager_group *group, uint64_t place,
+		   uint32_t placed_gen);
+/* Notes a page's new place and that its map leaf has changed. group->lock held. ERR_NOMEM. */
+int pager_set_place(struct pager *pager, enum format_space space, uint32_t page, uint64_t place,
+		    uint64_t checksum);
+int pager_extents_add(struct pager_extents *extents, uint64_t place);
+void pager_extents_release(struct pager_extents *extents);
+/* Reads what a place names into page (page_size bytes), checks and decodes it. */
+int pager_read_place(struct pager *pager, uint64_t place, uint64_t checksum, uint64_t seed,
+		     void *page);
+
+/* Invariants 1 and 4 over all pages, when nobody changes anything. 0 or ERR_DAMAGED. */
+int pager_check(struct pager *pager);
+
+#endif

@@ -1,0 +1,294 @@
+/*
+ * recover.c - opening: which slot, which log, what state. docs/format.md has the table.
+ *
+ * Two steps. recover_load reads and replays in memory and writes nothing: it is all that a read-only
+ * mount and the check need. recover_take_over makes the result the newest slot, with everything
+ * replayed written to fresh pages, so that nothing read from the page cache of a failed write is
+ * trusted to be on disk.
+ */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/freelist.h"
+#include "store/mem.h"
+#include "store/store_private.h"
+
+static void release_tables(struct store *store)
+{
+	slots_release(&store->slots);
+	ids_release(&store->ids);
+	pager_free(store->pager);
+	store->pager = NULL;
+	pager_extents_release(&store->trunks);
+}
+
+/* Blocks that the older slot still needs stay in use until the next slot is durable. */
+static int keep_needed(void *ctx, uint64_t block, uint64_t blocks, bool needed)
+{
+	struct pager *pager = ctx;
+	int err = 0;
+
+	for (uint64_t i = 0; err == 0 && needed && i < blocks; i++) {
+		if (!alloc_is_free(pager->alloc, block + i))
+			continue; /* the map says it is used: the map is the truth */
+		err = alloc_mark(pager->alloc, block + i, 1);
+		if (err == 0)
+			err = mem_grow((void **)&pager->aging.list, &pager->aging.cap,
+				       pager->aging.n + 1, sizeof(*pager->aging.list));
+		if (err == 0)
+			pager->aging.list[pager->aging.n++] =
+				(struct pager_extent){block + i, 1};
+	}
+	return err;
+}
+
+/*
+ * The free list: what it calls needed is kept back, its trunks are marked. A bad list costs nothing
+ * but that: what is free follows from the maps.
+ */
+static int load_free_list(struct store *store, const struct head_slot *slot)
+{
+	struct pager *pager = store->pager;
+	int err = freelist_read(store->io, store->head.uuid, slot, &store->trunks, keep_needed,
+				pager);
+
+	if (err == ERR_NOMEM || err == ERR_IO)
+		return err;
+	for (size_t i = 0; i < store->trunks.n;) {
+		uint64_t block = store->trunks.list[i].block;
+
+		if (alloc_is_free(pager->alloc, block) &&
+		    alloc_mark(pager->alloc, block, store->trunks.list[i].blocks) == 0)
+			i++;
+		else
+			store->trunks.list[i] = store->trunks.list[--store->trunks.n];
+	}
+	return 0;
+}
+
+/* Everything a slot refers to, but the pages themselves, into memory. */
+static int load_slot(struct store *store, const struct head_slot *slot, struct err_msg *msg)
+{
+	uint64_t size;
+	int err = store->io->ops->size(store->io, &size);
+
+	if (err != 0)
+		return err_set(msg, err, "%s: %s", store->io->ops->name(store->io), err_str(err));
+	if (size / FORMAT_BLOCK < slot->blocks)
+		return err_set(msg, ERR_DAMAGED,
+			       "%s is truncated: it has %llu bytes, its commit slot speaks of %llu; "
+			       "restore it from a copy",
+			       store->io->ops->name(store->io), (unsigned long long)size,
+			       (unsigned long long)slot->blocks * FORMAT_BLOCK);
+	err = pager_new(&store->pager, store->io, store->epoch, store->head.uuid,
+			store->head.page_size,
+			store->opts.cache_bytes != 0 ? store->opts.cache_bytes : 1u << 20);
+	if (err != 0)
+		return err_set(msg, err, "mmap failed: Cannot allocate memory (address space for "
+					 "pages); raise the limit on virtual memory (ulimit -v)");
+	err = pager_load(store->pager, slot->roots, slot->blocks, msg);
+	if (err == 0)
+		err = load_free_list(store, slot);
+	if (err != 0)
+		return err;
+	slots_init(&store->slots, store->pager, slot->value_size, (uint32_t)slot->slots);
+	err = ids_init(&store->ids, store->pager, store->head.id_seed, slot->dir_depth,
+		       slot->buckets);
+	if (err == 0) {
+		epoch_enter(store->epoch);
+		err = slots_load(&store->slots);
+		epoch_leave(store->epoch);
+	}
+	if (err != 0)
+		return err_set(msg, err, "%s: the slot table cannot be read: %s",
+			       store->io->ops->name(store->io), err_str(err));
+	store->slot = *slot;
+	store->next_ino = slot->next_ino;
+	store->last_lsn = slot->ckpt_lsn;
+	atomic_store(&store->generation, slot->generation);
+	atomic_store(&store->ckpt_lsn, slot->ckpt_lsn);
+	atomic_store(&store->graph_lsn, slot->graph_lsn);
+	return 0;
+}
+
+/* The newest slot whose maps can be read. */
+static int load_best(struct store *store, struct store_open_report *report, struct err_msg *msg)
+{
+	struct head_slot slots[2];
+	struct err_msg first = {{0}};
+	bool bad = false;
+	unsigned n = 0;
+	int err = head_read(store->io, &store->head, slots, &n, &bad, msg);
+
+	if (err != 0)
+		return err;
+	report->older_slot = bad && slots[0].generation > 1;
+	for (unsigned i = 0; i < n; i++) {
+		err = load_slot(store, &slots[i], i == 0 ? &first : msg);
+		if (err == 0) {
+			report->older_slot = report->older_slot || i > 0;
+			report->clean = slots[i].clean;
+			/* over the slot that cannot be used, never over this one */
+			store->next_generation = slots[0].generation + (i == 0 ? 1 : 2);
+			store->slot.generation = slots[0].generation;
+			return 0;
+		}
+		release_tables(store);
+		if (err != ERR_DAMAGED)
+			break;
+	}
+	if (msg != NULL)
+		*msg = first;
+	return err;
+}
+
+/* --- the log --- */
+
+static int replay(void *ctx, const struct wal_record *record)
+{
+	struct store *store = ctx;
+
+	return commit_replay(store, record);
+}
+
+/* The highest number of a segment that exists, 0 when there is none. */
+static int last_segment(struct store *store, uint64_t *seq_out)
+{
+	uint64_t *seqs = NULL;
+	size_t n = 0;
+	int err = store->io->ops->log_list(store->io, &seqs, &n);
+
+	*seq_out = err == 0 && n > 0 ? seqs[n - 1] : 0;
+	mem_free(seqs);
+	return err;
+}
+
+static int judge_log(struct store *store, const struct wal_report *log,
+		     struct store_open_report *report, struct err_msg *msg)
+{
+	const char *name = store->io->ops->name(store->io);
+
+	report->replayed = log->records;
+	if (log->verdict == WAL_TORN_TAIL) {
+		report->cut_bytes = log->bad_bytes;
+		(void)err_set(&report->note, 0,
+			      "%s: the log ends in %llu bytes of an unfinished record; they were cut",
+			      name, (unsigned long long)log->bad_bytes);
+	} else if (log->verdict == WAL_UNSYNCED_CUT) {
+		report->discarded = log->readable_beyond;
+		(void)err_set(&report->note, 0,
+			      "%s: after a power cut %llu records that were never synced were "
+			      "discarded",
+			      name, (unsigned long long)log->readable_beyond);
+	} else if (log->verdict == WAL_DAMAGED) {
+		if (store->opts.read_only && store->opts.recover_prefix) {
+			report->discarded = log->readable_beyond;
+			(void)err_set(&report->note, 0,
+				      "%s: the log is damaged in segment %llu at byte %llu; serving "
+				      "the state up to LSN %llu, %llu later records are left out",
+				      name, (unsigned long long)log->bad_seq,
+				      (unsigned long long)log->bad_offset,
+				      (unsigned long long)log->last_lsn,
+				      (unsigned long long)log->readable_beyond);
+			return 0;
+		}
+		return err_set(msg, ERR_DAMAGED,
+			       "WAL replay failed: %s-wal.%llu is damaged at byte %llu and records "
+			       "after it were acknowledged; mount with -o ro,recover=prefix to read "
+			       "the state up to LSN %llu, or restore the segment from a copy",
+			       name, (unsigned long long)log->bad_seq,
+			       (unsigned long long)log->bad_offset,
+			       (unsigned long long)log->last_lsn);
+	}
+	return 0;
+}
+
+static int replay_log(struct store *store, struct store_open_report *report,
+		      struct wal_report *log, struct err_msg *msg)
+{
+	struct wal_scan_opts scan = {
+		.io = store->io,
+		.from_seq = store->slot.first_segment,
+		.from_may_be_new = store->slot.clean,
+		.after_lsn = store->slot.ckpt_lsn,
+		.known_lsn = store->slot.ckpt_lsn,
+	};
+	uint64_t last;
+	int err = last_segment(store, &last);
+
+	if (err != 0)
+		return err_set(msg, err, "%s: its log cannot be listed: %s",
+			       store->io->ops->name(store->io), err_str(err));
+	memcpy(scan.uuid, store->head.uuid, 16);
+	log->last_lsn = store->slot.ckpt_lsn;
+	log->next_seq = last + 1 > scan.from_seq ? last + 1 : scan.from_seq;
+	if (scan.from_seq == 0 && !report->clean)
+		(void)err_set(&report->note, 0,
+			      "%s was last used with durability=none; this is its last checkpoint",
+			      store->io->ops->name(store->io));
+	if (scan.from_seq == 0 || (store->slot.clean && last < scan.from_seq))
+		return 0;
+	err = wal_scan(&scan, replay, store, log, msg);
+	if (err == ERR_ABSENT)
+		return err_set(msg, ERR_DAMAGED,
+			       "WAL replay failed: the log segment %s-wal.%llu is missing and the "
+			       "store was not closed in order; put it back beside the store",
+			       store->io->ops->name(store->io),
+			       (unsigned long long)store->slot.first_segment);
+	if (err != 0 && (msg == NULL || msg->text[0] == '\0'))
+		return err_set(msg, err, "WAL replay failed: %s: %s",
+			       store->io->ops->name(store->io), err_str(err));
+	return err != 0 ? err : judge_log(store, log, report, msg);
+}
+
+int recover_load(struct store *store, struct store_open_report *report, struct wal_report *log,
+		 struct err_msg *msg)
+{
+	int err = load_best(store, report, msg);
+
+	if (err != 0)
+		return err;
+	if (report->older_slot)
+		(void)err_set(&report->note, 0,
+			      "%s: the newest commit slot is unusable; the older one and the log "
+			      "give the state",
+			      store->io->ops->name(store->io));
+	/* replaying needs no log of its own and must not wait for a checkpoint */
+	err = replay_log(store, report, log, msg);
+	if (err != 0)
+		return err;
+	epoch_enter(store->epoch);
+	err = slots_load(&store->slots);
+	epoch_leave(store->epoch);
+	if (err != 0)
+		return err_set(msg, err, "%s: the slot table cannot be read: %s",
+			       store->io->ops->name(store->io), err_str(err));
+	return 0;
+}
+
+int recover_take_over(struct store *store, const struct wal_report *log, struct err_msg *msg)
+{
+	struct wal_opts opts = {
+		.io = store->io,
+		.epoch = store->slot.epoch + 1,
+		.durability = store->opts.durability,
+	};
+	uint64_t seq = log->next_seq != 0 ? log->next_seq : 1;
+	int err;
+
+	memcpy(opts.uuid, store->head.uuid, 16);
+	err = wal_new(&store->wal, &opts, seq, store->last_lsn + 1, log->last_hash);
+	if (err != 0)
+		return err_set(msg, err, "%s: the log cannot be started: %s",
+			       store->io->ops->name(store->io), err_str(err));
+	store->segment_after_lsn = store->last_lsn;
+	store->slot.epoch++;
+	(void)pthread_mutex_lock(&store->checkpoint_lock);
+	err = checkpoint_run(store, CHECKPOINT_NORMAL, false);
+	(void)pthread_mutex_unlock(&store->checkpoint_lock);
+	if (err != 0)
+		return err_set(msg, err, "%s: the recovered state cannot be written: %s",
+			       store->io->ops->name(store->io), err_str(err));
+	return 0;
+}

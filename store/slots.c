@@ -1,0 +1,261 @@
+/* slots.c - the slot table and the values behind it. */
+#include "store/slots.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "store/base.h"
+#include "store/mem.h"
+
+#define STATE_BITS 2
+#define LSN_MAX (UINT64_MAX >> STATE_BITS)
+
+void slots_init(struct slots *slots, struct pager *pager, uint32_t value_size, uint32_t count)
+{
+	memset(slots, 0, sizeof(*slots));
+	slots->pager = pager;
+	atomic_init(&slots->value_size, value_size);
+	atomic_init(&slots->count, count);
+}
+
+void slots_release(struct slots *slots)
+{
+	mem_free(slots->free);
+	mem_free(slots->waiting);
+	memset(slots, 0, sizeof(*slots));
+}
+
+static uint32_t per_page(const struct slots *slots)
+{
+	return slots->pager->page_size / (uint32_t)sizeof(struct format_slot_entry);
+}
+
+static int decode(const struct format_slot_entry *in, struct slots_entry *out)
+{
+	uint64_t packed = get_u64(in->lsn_state);
+
+	out->id_hash = get_u64(in->id_hash);
+	out->lsn = packed >> STATE_BITS;
+	out->state = (enum store_slot_state)(packed & ((1u << STATE_BITS) - 1));
+	return out->state <= STORE_SLOT_DEAD ? 0 : ERR_DAMAGED;
+}
+
+int slots_get(struct slots *slots, uint32_t slot, struct slots_entry *entry_out)
+{
+	const void *page;
+	int err;
+
+	memset(entry_out, 0, sizeof(*entry_out));
+	if (slot >= atomic_load(&slots->count))
+		return ERR_ABSENT;
+	err = pager_get(slots->pager, FORMAT_SPACE_SLOT, slot / per_page(slots), STORE_HINT_NONE,
+			&page);
+	if (err != 0)
+		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	return decode((const struct format_slot_entry *)page + slot % per_page(slots), entry_out);
+}
+
+static int push_free(struct slots *slots, uint32_t slot)
+{
+	int err = mem_grow((void **)&slots->free, &slots->cap_free, slots->n_free + 1,
+			   sizeof(*slots->free));
+
+	if (err == 0)
+		slots->free[slots->n_free++] = slot;
+	return err;
+}
+
+int slots_load(struct slots *slots)
+{
+	uint32_t count = atomic_load(&slots->count);
+	int err = 0;
+
+	atomic_store(&slots->live, 0);
+	atomic_store(&slots->dead, 0);
+	slots->n_free = 0;
+	slots->n_waiting = 0;
+	/* from the end, so that low numbers are taken first */
+	for (uint32_t slot = count; err == 0 && slot-- > 0;) {
+		struct slots_entry entry;
+
+		err = slots_get(slots, slot, &entry);
+		if (err == 0 && entry.state == STORE_SLOT_LIVE)
+			atomic_fetch_add(&slots->live, 1);
+		else if (err == 0 && entry.state == STORE_SLOT_DEAD)
+			atomic_fetch_add(&slots->dead, 1);
+		else if (err == 0)
+			err = push_free(slots, slot);
+	}
+	return err;
+}
+
+/* --- values --- */
+
+/* Pages that a value larger than a page has: a power of two. */
+static uint32_t value_span(const struct slots *slots, uint32_t value_size)
+{
+	uint32_t span = 1;
+
+	while (span * slots->pager->page_size < value_size)
+		span *= 2;
+	return span;
+}
+
+uint32_t slots_value_page(const struct slots *slots, uint32_t slot, uint32_t *pages_out)
+{
+	uint32_t size = atomic_load(&slots->value_size), page_size = slots->pager->page_size;
+
+	if (size <= page_size) {
+		*pages_out = 1;
+		return slot / (page_size / size);
+	}
+	*pages_out = (size + page_size - 1) / page_size;
+	return slot * value_span(slots, size);
+}
+
+int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const void **value_out)
+{
+	uint32_t size = atomic_load(&slots->value_size), page_size = slots->pager->page_size;
+	uint32_t pages, first;
+	const void *page;
+	int err;
+
+	*value_out = NULL;
+	if (size == 0 || slot >= atomic_load(&slots->count))
+		return ERR_ABSENT;
+	first = slots_value_page(slots, slot, &pages);
+	err = pager_get(slots->pager, FORMAT_SPACE_VALUE, first, hint, value_out);
+	for (uint32_t i = 1; err == 0 && i < pages; i++)
+		err = pager_get(slots->pager, FORMAT_SPACE_VALUE, first + i, hint, &page);
+	if (err != 0) {
+		*value_out = NULL;
+		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	}
+	if (size <= page_size)
+		*value_out = (const uint8_t *)*value_out +
+			     (size_t)(slot % (page_size / size)) * size;
+	return 0;
+}
+
+int slots_write_value(struct slots *slots, uint32_t slot, const void *value)
+{
+	uint32_t size = atomic_load(&slots->value_size), page_size = slots->pager->page_size;
+	uint32_t pages, first = slots_value_page(slots, slot, &pages);
+	void *page;
+	int err = 0;
+
+	if (size <= page_size) {
+		err = pager_change(slots->pager, FORMAT_SPACE_VALUE, first, &page);
+		if (err == 0)
+			memcpy((uint8_t *)page + (size_t)(slot % (page_size / size)) * size, value,
+			       size);
+		return err;
+	}
+	for (uint32_t i = 0; err == 0 && i < pages; i++) {
+		uint32_t at = i * page_size, n = size - at < page_size ? size - at : page_size;
+
+		err = pager_change(slots->pager, FORMAT_SPACE_VALUE, first + i, &page);
+		if (err == 0)
+			memcpy(page, (const uint8_t *)value + at, n);
+	}
+	return err;
+}
+
+/* --- changing --- */
+
+int slots_take(struct slots *slots, uint32_t *slot_out)
+{
+	uint32_t count = atomic_load(&slots->count);
+
+	if (slots->n_waiting > 0 && slots->n_free == 0) {
+		uint64_t oldest = epoch_oldest(slots->pager->epoch);
+		size_t ready = 0;
+
+		while (ready < slots->n_waiting && slots->waiting[ready].retired < oldest &&
+		       push_free(slots, slots->waiting[ready].slot) == 0)
+			ready++;
+		slots->n_waiting -= ready;
+		memmove(slots->waiting, slots->waiting + ready,
+			slots->n_waiting * sizeof(*slots->waiting));
+	}
+	if (slots->n_free > 0) {
+		*slot_out = slots->free[--slots->n_free];
+		return 0;
+	}
+	if (count >= UINT32_MAX - 1)
+		return ERR_LIMIT;
+	*slot_out = count;
+	return 0;
+}
+
+void slots_untake(struct slots *slots, uint32_t slot)
+{
+	if (slot < atomic_load(&slots->count))
+		slots->free[slots->n_free++] = slot; /* it was taken from there: there is room */
+}
+
+int slots_reserve(struct slots *slots, uint32_t slot)
+{
+	void *page;
+
+	return pager_change(slots->pager, FORMAT_SPACE_SLOT, slot / per_page(slots), &page);
+}
+
+static void count_state(struct slots *slots, enum store_slot_state state, uint64_t by)
+{
+	if (state == STORE_SLOT_LIVE)
+		atomic_fetch_add(&slots->live, by);
+	else if (state == STORE_SLOT_DEAD)
+		atomic_fetch_add(&slots->dead, by);
+}
+
+void slots_set(struct slots *slots, uint32_t slot, const struct slots_entry *entry)
+{
+	struct format_slot_entry *out;
+	struct slots_entry was;
+	void *page = NULL;
+	int err = pager_change(slots->pager, FORMAT_SPACE_SLOT, slot / per_page(slots), &page);
+
+	assert(err == 0 && entry->lsn <= LSN_MAX);
+	(void)err; /* slots_reserve made the page changeable: it stays in memory */
+	out = (struct format_slot_entry *)page + slot % per_page(slots);
+	if (decode(out, &was) == 0)
+		count_state(slots, was.state, (uint64_t)-1);
+	count_state(slots, entry->state, 1);
+	put_u64(out->id_hash, entry->id_hash);
+	put_u64(out->lsn_state, entry->lsn << STATE_BITS | (uint64_t)entry->state);
+	if (slot >= atomic_load(&slots->count))
+		atomic_store(&slots->count, slot + 1);
+}
+
+void slots_freed(struct slots *slots, uint32_t slot)
+{
+	/* when memory is short the slot is found again at the next open */
+	if (mem_grow((void **)&slots->waiting, &slots->cap_waiting, slots->n_waiting + 1,
+		     sizeof(*slots->waiting)) == 0)
+		slots->waiting[slots->n_waiting++] =
+			(struct slots_waiting){slot, epoch_retire(slots->pager->epoch)};
+}
+
+int slots_check(struct slots *slots)
+{
+	uint32_t count = atomic_load(&slots->count);
+	uint64_t live = 0, dead = 0;
+	struct slots_entry entry;
+	int err = 0;
+
+	for (uint32_t slot = 0; err == 0 && slot < count; slot++) {
+		err = slots_get(slots, slot, &entry);
+		live += err == 0 && entry.state == STORE_SLOT_LIVE;
+		dead += err == 0 && entry.state == STORE_SLOT_DEAD;
+	}
+	for (size_t i = 0; err == 0 && i < slots->n_free; i++) {
+		err = slots_get(slots, slots->free[i], &entry);
+		if (err == 0 && entry.state != STORE_SLOT_FREE)
+			err = ERR_DAMAGED;
+	}
+	if (err == 0 && (live != atomic_load(&slots->live) || dead != atomic_load(&slots->dead)))
+		err = ERR_DAMAGED;
+	return err;
+}

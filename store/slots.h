@@ -1,0 +1,73 @@
+/*
+ * slots.h - the slot table: which slots are live, dead or free, and where values lie.
+ *
+ * A slot's entry (space SLOT) holds the hash of its id and the LSN of its last change. Its value lies
+ * in space VALUE: several to a page, or, when larger than a page, in a run of pages whose length is a
+ * power of two.
+ *
+ * Invariants (slots_check):
+ *   1. live and dead count the entries of those states.
+ *   2. A slot on the free list, or waiting for its readers, is FREE in the table.
+ *
+ * Locks: changes under the store's commit lock; entries are changed under ids->lock exclusively and
+ * read under it shared. Callers are inside the epoch.
+ */
+#ifndef VECFS_STORE_SLOTS_H
+#define VECFS_STORE_SLOTS_H
+
+#include <stdint.h>
+
+#include "store/pager.h"
+#include "store/store.h"
+
+struct slots_waiting {
+	uint32_t slot;
+	uint64_t retired; /* epoch */
+};
+
+struct slots {
+	struct pager *pager;	     /* not owned */
+	_Atomic uint32_t value_size; /* 0: unknown yet */
+	_Atomic uint32_t count;	     /* numbers used so far */
+	_Atomic uint64_t live, dead;
+	uint32_t *free; /* guarded by the commit lock, as what follows */
+	size_t n_free, cap_free;
+	struct slots_waiting *waiting; /* freed, but a reader may still look; oldest first */
+	size_t n_waiting, cap_waiting;
+};
+
+struct slots_entry {
+	uint64_t id_hash, lsn;
+	enum store_slot_state state;
+};
+
+void slots_init(struct slots *slots, struct pager *pager, uint32_t value_size, uint32_t count);
+void slots_release(struct slots *slots);
+/* Reads the whole table: counts, free list. ERR_DAMAGED. */
+int slots_load(struct slots *slots);
+
+/* ERR_ABSENT at or beyond count. */
+int slots_get(struct slots *slots, uint32_t slot, struct slots_entry *entry_out);
+/* Pointer to the value for reading. */
+int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const void **value_out);
+/* First page of the value, and how many pages it has. */
+uint32_t slots_value_page(const struct slots *slots, uint32_t slot, uint32_t *pages_out);
+
+/* --- the changer --- */
+
+/* A free slot, still free until slots_set. ERR_LIMIT when there are 2^32-1. */
+int slots_take(struct slots *slots, uint32_t *slot_out);
+/* Returns a slot just taken, when the commit did not come about. */
+void slots_untake(struct slots *slots, uint32_t slot);
+/* Makes the entry changeable; then slots_set cannot fail. */
+int slots_reserve(struct slots *slots, uint32_t slot);
+/* Copies a value into a slot that is not live; makes its pages changeable. */
+int slots_write_value(struct slots *slots, uint32_t slot, const void *value);
+/* Under ids->lock exclusively. Keeps the counts. */
+void slots_set(struct slots *slots, uint32_t slot, const struct slots_entry *entry);
+/* The slot has become FREE: it is taken again when its readers have left. */
+void slots_freed(struct slots *slots, uint32_t slot);
+
+int slots_check(struct slots *slots);
+
+#endif

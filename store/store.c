@@ -1,0 +1,505 @@
+/* store.c - making, opening and closing a store, and the questions it answers from its tables. */
+#include "store/store.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "store/base.h"
+#include "store/mem.h"
+#include "store/store_private.h"
+
+/* --- making --- */
+
+static int check_geometry(const struct store_geometry *geometry, uint32_t *page_size,
+			  struct err_msg *msg)
+{
+	*page_size = geometry->page_size != 0 ? geometry->page_size : FORMAT_PAGE_DEFAULT;
+	if (!is_power_of_two(*page_size) || *page_size < FORMAT_PAGE_MIN ||
+	    *page_size > FORMAT_PAGE_MAX)
+		return err_set(msg, ERR_INVALID,
+			       "page size %u: give a power of two from %u to %u",
+			       (unsigned)geometry->page_size, FORMAT_PAGE_MIN, FORMAT_PAGE_MAX);
+	if (geometry->value_size > FORMAT_VALUE_MAX || geometry->value_size % 4 != 0)
+		return err_set(msg, ERR_INVALID,
+			       "value size %u: give a multiple of 4, at most %u",
+			       (unsigned)geometry->value_size, FORMAT_VALUE_MAX);
+	return 0;
+}
+
+int store_create(struct store_io *io, const struct store_geometry *geometry, struct err_msg *msg)
+{
+	struct head head = {0};
+	struct head_slot slot = {.generation = 1, .clean = true, .next_ino = 1,
+				 .first_segment = 1,
+				 .blocks = FORMAT_PAGES_AT / FORMAT_BLOCK};
+	uint8_t *bytes = NULL;
+	int err = check_geometry(geometry, &head.page_size, msg);
+
+	if (err != 0)
+		return err;
+	head.value_size = geometry->value_size;
+	head.kind = geometry->kind;
+	slot.value_size = geometry->value_size;
+	bytes = mem_zalloc(1, FORMAT_PAGES_AT);
+	if (bytes == NULL)
+		return err_set(msg, ERR_NOMEM, "out of memory");
+	err = io->ops->random(io, head.uuid, sizeof(head.uuid));
+	if (err == 0)
+		err = io->ops->random(io, &head.id_seed, sizeof(head.id_seed));
+	if (err == 0)
+		err = io->ops->random(io, &head.kind_seed, sizeof(head.kind_seed));
+	if (err == 0) {
+		head_encode(&head, (struct format_header *)bytes);
+		head_encode_slot(&head, &slot,
+				 (struct format_slot *)(bytes + FORMAT_SLOT_AT + FORMAT_BLOCK));
+		err = io->ops->create(io, bytes, FORMAT_PAGES_AT);
+	}
+	mem_free(bytes);
+	if (err == ERR_EXISTS)
+		return err_set(msg, err, "%s exists already; give another name or remove it",
+			       io->ops->name(io));
+	if (err != 0)
+		return err_set(msg, err, "%s cannot be made: %s", io->ops->name(io),
+			       err_str(err));
+	return 0;
+}
+
+/* --- opening and closing --- */
+
+static void destroy(struct store *store)
+{
+	if (store == NULL)
+		return;
+	checkpoint_stop_thread(store);
+	wal_free(store->wal);
+	slots_release(&store->slots);
+	ids_release(&store->ids);
+	pager_free(store->pager);
+	pager_extents_release(&store->trunks);
+	epoch_free(store->epoch);
+	(void)pthread_mutex_destroy(&store->commit_lock);
+	(void)pthread_mutex_destroy(&store->checkpoint_lock);
+	(void)pthread_mutex_destroy(&store->thread_lock);
+	(void)pthread_cond_destroy(&store->wake);
+	(void)pthread_cond_destroy(&store->progressed);
+	mem_free(store);
+}
+
+struct store *store_new(struct store_io *io, const struct store_opts *opts)
+{
+	struct store *store = mem_zalloc(1, sizeof(*store));
+
+	if (store == NULL)
+		return NULL;
+	/* these cannot fail on Linux */
+	(void)pthread_mutex_init(&store->commit_lock, NULL);
+	(void)pthread_mutex_init(&store->checkpoint_lock, NULL);
+	(void)pthread_mutex_init(&store->thread_lock, NULL);
+	(void)pthread_cond_init(&store->wake, NULL);
+	(void)pthread_cond_init(&store->progressed, NULL);
+	store->io = io;
+	store->opts = *opts;
+	if (epoch_new(&store->epoch) != 0) {
+		destroy(store);
+		return NULL;
+	}
+	return store;
+}
+
+int store_open(struct store_io *io, const struct store_opts *opts, struct store **store_out,
+	       struct store_open_report *report_out, struct err_msg *msg)
+{
+	struct store_open_report report = {0};
+	struct wal_report log = {0};
+	struct store *store = NULL;
+	int err;
+
+	*store_out = NULL;
+	if (msg != NULL)
+		msg->text[0] = '\0';
+	if (opts->recover_prefix && !opts->read_only)
+		return err_set(msg, ERR_INVALID, "recover=prefix needs a read-only mount (ro)");
+	err = io->ops->open(io, !opts->read_only, msg);
+	if (err != 0)
+		return err;
+	store = store_new(io, opts);
+	if (store == NULL)
+		return err_set(msg, ERR_NOMEM, "out of memory");
+	err = recover_load(store, &report, &log, msg);
+	if (err == 0 && !opts->read_only)
+		err = recover_take_over(store, &log, msg);
+	if (err == 0 && !opts->read_only && opts->background) {
+		err = checkpoint_start_thread(store);
+		if (err != 0)
+			(void)err_set(msg, err, "the checkpoint thread cannot be started");
+	}
+	wal_report_release(&log);
+	if (err != 0) {
+		destroy(store);
+		return err;
+	}
+	if (report_out != NULL)
+		*report_out = report;
+	*store_out = store;
+	return 0;
+}
+
+/* Neither slot needs the log any more. */
+static int remove_log(struct store *store)
+{
+	uint64_t *seqs = NULL;
+	size_t n = 0;
+	int err;
+
+	wal_free(store->wal);
+	store->wal = NULL;
+	err = store->io->ops->log_list(store->io, &seqs, &n);
+	for (size_t i = 0; err == 0 && i < n; i++)
+		err = store->io->ops->log_remove(store->io, seqs[i]);
+	mem_free(seqs);
+	return err;
+}
+
+/*
+ * Two clean slots, so that neither needs a log; then the log can go. The graph is the business of
+ * the layer above, which has published it before.
+ */
+int store_close(struct store *store)
+{
+	int err = 0;
+
+	if (store == NULL)
+		return 0;
+	checkpoint_stop_thread(store);
+	if (store->wal != NULL && !atomic_load(&store->poisoned)) {
+		(void)pthread_mutex_lock(&store->checkpoint_lock);
+		err = checkpoint_run(store, CHECKPOINT_CLEAN, false);
+		if (err == 0)
+			err = checkpoint_run(store, CHECKPOINT_CLEAN, false);
+		if (err == 0)
+			err = remove_log(store);
+		(void)pthread_mutex_unlock(&store->checkpoint_lock);
+	} else if (atomic_load(&store->poisoned)) {
+		err = ERR_READONLY;
+	}
+	destroy(store);
+	return err;
+}
+
+void store_abandon(struct store *store)
+{
+	destroy(store);
+}
+
+uint32_t store_value_size(const struct store *store)
+{
+	return atomic_load(&store->slots.value_size);
+}
+
+uint32_t store_kind(const struct store *store)
+{
+	return store->head.kind;
+}
+
+uint64_t store_kind_seed(const struct store *store)
+{
+	return store->head.kind_seed;
+}
+
+uint32_t store_page_size(const struct store *store)
+{
+	return store->head.page_size;
+}
+
+bool store_read_only(const struct store *store)
+{
+	return store->wal == NULL || atomic_load(&store->poisoned);
+}
+
+/* --- reading records --- */
+
+/* A reader begins: epoch before lock, so that pages seen under the lock stay. */
+static void read_lock(struct store *store)
+{
+	epoch_enter(store->epoch);
+	(void)pthread_rwlock_rdlock(&store->ids.lock);
+}
+
+static void read_unlock(struct store *store)
+{
+	(void)pthread_rwlock_unlock(&store->ids.lock);
+	epoch_leave(store->epoch);
+}
+
+/* Adds the LSN, which the slot table keeps. */
+static int complete(struct store *store, struct store_entry *entry)
+{
+	struct slots_entry slot;
+	int err = slots_get(&store->slots, entry->slot, &slot);
+
+	if (err == 0 && slot.state != STORE_SLOT_LIVE)
+		err = ERR_DAMAGED;
+	entry->lsn = slot.lsn;
+	return err == ERR_ABSENT ? ERR_DAMAGED : err;
+}
+
+int store_get(struct store *store, const char *id, size_t id_len, struct store_entry *entry_out,
+	      void *value_out)
+{
+	struct store_entry entry = {0};
+	const void *value;
+	int err;
+
+	if (id_len == 0 || id_len > FORMAT_ID_MAX)
+		return ERR_ABSENT;
+	epoch_enter(store->epoch);
+	(void)pthread_rwlock_rdlock(&store->ids.lock);
+	err = ids_find(&store->ids, id, id_len, &entry);
+	if (err == 0)
+		err = complete(store, &entry);
+	(void)pthread_rwlock_unlock(&store->ids.lock);
+	/* inside the epoch the slot cannot be used again, so its bytes stay those of this entry */
+	if (err == 0 && value_out != NULL) {
+		err = slots_value(&store->slots, entry.slot, STORE_HINT_NONE, &value);
+		if (err == 0)
+			memcpy(value_out, value, atomic_load(&store->slots.value_size));
+	}
+	epoch_leave(store->epoch);
+	if (err == 0 && entry_out != NULL)
+		*entry_out = entry;
+	return err;
+}
+
+int store_list(struct store *store, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
+	       size_t cap, size_t *n_out)
+{
+	int err;
+
+	read_lock(store);
+	err = ids_list(&store->ids, cursor, entries, cursors, cap, n_out);
+	for (size_t i = 0; err == 0 && i < *n_out; i++)
+		err = complete(store, &entries[i]);
+	read_unlock(store);
+	return err;
+}
+
+/* --- slots --- */
+
+uint32_t store_slots(const struct store *store)
+{
+	return atomic_load(&store->slots.count);
+}
+
+int store_slot(struct store *store, uint32_t slot, enum store_slot_state *state_out,
+	       uint64_t *lsn_out)
+{
+	struct slots_entry entry;
+	int err;
+
+	read_lock(store);
+	err = slots_get(&store->slots, slot, &entry);
+	read_unlock(store);
+	*state_out = entry.state;
+	*lsn_out = entry.lsn;
+	return err;
+}
+
+int store_slot_entry(struct store *store, uint32_t slot, struct store_entry *entry_out)
+{
+	struct slots_entry entry;
+	int err;
+
+	read_lock(store);
+	err = slots_get(&store->slots, slot, &entry);
+	if (err == 0 && entry.state != STORE_SLOT_LIVE)
+		err = ERR_ABSENT;
+	if (err == 0) {
+		err = ids_find_slot(&store->ids, entry.id_hash, slot, entry_out);
+		if (err == ERR_ABSENT)
+			err = ERR_DAMAGED; /* a live slot has an id: invariant of the tables */
+	}
+	if (err == 0)
+		entry_out->lsn = entry.lsn;
+	read_unlock(store);
+	return err;
+}
+
+void store_read_begin(struct store *store)
+{
+	epoch_enter(store->epoch);
+}
+
+void store_read_end(struct store *store)
+{
+	epoch_leave(store->epoch);
+}
+
+int store_value(struct store *store, uint32_t slot, enum store_hint hint, const void **value_out)
+{
+	return slots_value(&store->slots, slot, hint, value_out);
+}
+
+int store_value_prefetch(struct store *store, const uint32_t *slots, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < n; i++) {
+		uint32_t pages, first;
+
+		if (slots[i] >= atomic_load(&store->slots.count))
+			continue;
+		first = slots_value_page(&store->slots, slots[i], &pages);
+		for (uint32_t p = first; err == 0 && p < first + pages; p++)
+			err = pager_prefetch(store->pager, FORMAT_SPACE_VALUE, &p, 1);
+	}
+	return err;
+}
+
+/* --- pages of the layer above --- */
+
+uint32_t store_pages(const struct store *store, enum store_space space)
+{
+	return atomic_load(&store->pager->spaces[space].pages);
+}
+
+int store_page(struct store *store, uint32_t page, const void **page_out)
+{
+	static const uint8_t zeros[FORMAT_PAGE_MAX];
+	int err = pager_get(store->pager, FORMAT_SPACE_GRAPH, page, STORE_HINT_NONE, page_out);
+
+	if (err != ERR_ABSENT)
+		return err;
+	*page_out = zeros;
+	return 0;
+}
+
+int store_page_change(struct store *store, uint32_t page, void **page_out)
+{
+	return pager_change(store->pager, FORMAT_SPACE_GRAPH, page, page_out);
+}
+
+int store_blob_read(struct store *store, enum store_space space, uint32_t page, void *buf)
+{
+	return pager_blob_read(store->pager, (enum format_space)space, page, buf);
+}
+
+uint64_t store_graph_lsn(const struct store *store)
+{
+	return atomic_load(&store->graph_lsn);
+}
+
+int store_graph_reset(struct store *store)
+{
+	int err = 0;
+
+	(void)pthread_mutex_lock(&store->checkpoint_lock);
+	for (int s = FORMAT_SPACE_GRAPH; err == 0 && s < FORMAT_SPACES; s++)
+		err = pager_reset_space(store->pager, (enum format_space)s);
+	if (err == 0)
+		atomic_store(&store->graph_lsn, 0);
+	(void)pthread_mutex_unlock(&store->checkpoint_lock);
+	return err;
+}
+
+/* --- care --- */
+
+void store_drop_caches(struct store *store)
+{
+	pager_drop(store->pager);
+}
+
+static void count_cache(struct store *store, uint64_t hits[], uint64_t misses[],
+			uint64_t evictions[])
+{
+	for (int c = 0; c < STORE_CLASSES; c++) {
+		hits[c] = epoch_sum(store->epoch, (unsigned)c);
+		misses[c] = atomic_load(&store->pager->misses[c]);
+		evictions[c] = atomic_load(&store->pager->evictions[c]);
+	}
+}
+
+void store_reset_metrics(struct store *store)
+{
+	count_cache(store, store->hits_base, store->misses_base, store->evictions_base);
+}
+
+static void pager_stats(struct store *store, struct store_stats *out)
+{
+	struct pager *pager = store->pager;
+	struct pager_space *values = &pager->spaces[FORMAT_SPACE_VALUE];
+
+	count_cache(store, out->hits, out->misses, out->evictions);
+	for (int c = 0; c < STORE_CLASSES; c++) {
+		out->hits[c] -= store->hits_base[c];
+		out->misses[c] -= store->misses_base[c];
+		out->evictions[c] -= store->evictions_base[c];
+		out->resident_bytes[c] = atomic_load(&pager->resident[c]);
+	}
+	out->page_bytes_logical = atomic_load(&values->stored_pages) * pager->page_size;
+	out->page_bytes_stored = atomic_load(&values->stored_bytes);
+	out->dirty_bytes = atomic_load(&pager->groups[PAGER_META].dirty_bytes) +
+			   atomic_load(&pager->groups[PAGER_GRAPH].dirty_bytes);
+	out->cache_limit = atomic_load(&pager->limit);
+	out->decompressions = atomic_load(&pager->decompressions);
+	(void)pthread_mutex_lock(&pager->alloc_lock);
+	out->file_bytes = alloc_end(pager->alloc) * FORMAT_BLOCK;
+	out->free_bytes = alloc_free_blocks(pager->alloc) * FORMAT_BLOCK;
+	(void)pthread_mutex_unlock(&pager->alloc_lock);
+}
+
+void store_get_stats(struct store *store, struct store_stats *stats_out)
+{
+	struct wal_stats log = {0};
+
+	memset(stats_out, 0, sizeof(*stats_out));
+	stats_out->live = atomic_load(&store->slots.live);
+	stats_out->dead = atomic_load(&store->slots.dead);
+	stats_out->slots = atomic_load(&store->slots.count);
+	stats_out->ckpt_lsn = atomic_load(&store->ckpt_lsn);
+	stats_out->graph_lsn = atomic_load(&store->graph_lsn);
+	stats_out->generation = atomic_load(&store->generation);
+	stats_out->last_lsn = stats_out->ckpt_lsn;
+	if (store->wal != NULL) {
+		wal_get_stats(store->wal, &log);
+		stats_out->last_lsn = log.last_lsn;
+		stats_out->durable_lsn = log.durable_lsn;
+		stats_out->wal_bytes = log.bytes;
+		stats_out->wal_syncs = log.syncs;
+		stats_out->wal_appends = log.appends;
+	}
+	pager_stats(store, stats_out);
+	stats_out->checkpoints = atomic_load(&store->checkpoints);
+	stats_out->checkpoint_failures = atomic_load(&store->checkpoint_failures);
+	stats_out->checkpoint_ns_last = atomic_load(&store->checkpoint_ns_last);
+	stats_out->checkpoint_ns_total = atomic_load(&store->checkpoint_ns_total);
+	stats_out->checkpoint_pause_ns_max = atomic_load(&store->checkpoint_pause_ns_max);
+	stats_out->poisoned = atomic_load(&store->poisoned);
+	if (store->io->ops->space(store->io, &stats_out->space_total, &stats_out->space_free) != 0)
+		stats_out->space_total = stats_out->space_free = 0; /* unknown is shown as 0 */
+}
+
+int store_read_head(struct store_io *io, struct store_head *head_out, struct err_msg *msg)
+{
+	struct head_slot slots[2];
+	struct head head;
+	bool bad;
+	unsigned n;
+	int err = io->ops->open(io, false, msg);
+
+	memset(head_out, 0, sizeof(*head_out));
+	if (err == 0)
+		err = head_read(io, &head, slots, &n, &bad, msg);
+	if (err != 0)
+		return err;
+	memcpy(head_out->uuid, head.uuid, 16);
+	head_out->page_size = head.page_size;
+	head_out->kind = head.kind;
+	head_out->value_size = slots[0].value_size;
+	head_out->epoch = slots[0].epoch;
+	head_out->generation = slots[0].generation;
+	head_out->ckpt_lsn = slots[0].ckpt_lsn;
+	head_out->graph_lsn = slots[0].graph_lsn;
+	head_out->first_segment = slots[0].first_segment;
+	head_out->clean = slots[0].clean;
+	return 0;
+}

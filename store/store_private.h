@@ -1,0 +1,96 @@
+/*
+ * store_private.h - the open store, shared by the files that implement store.h.
+ *
+ *   store.c       opening, closing, simple questions
+ *   commit.c      put, delete, rename, set_attr: one record, then memory
+ *   checkpoint.c  pages out, slot over, log cut; the background thread
+ *   recover.c     what an open finds on disk, and replay
+ *   check.c       the same without changing anything, for `vecfs check`
+ */
+#ifndef VECFS_STORE_STORE_PRIVATE_H
+#define VECFS_STORE_STORE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "store/epoch.h"
+#include "store/head.h"
+#include "store/ids.h"
+#include "store/pager.h"
+#include "store/slots.h"
+#include "store/store.h"
+#include "store/wal.h"
+
+struct store {
+	struct store_io *io; /* not owned */
+	struct store_opts opts;
+	struct head head;
+	struct epoch *epoch;
+	struct pager *pager;
+	struct ids ids;
+	struct slots slots;
+	struct wal *wal; /* NULL while recovering and when read-only */
+
+	pthread_mutex_t commit_lock; /* one commit at a time */
+	uint64_t next_ino; /* guarded by commit_lock */
+	uint64_t last_lsn; /* guarded by commit_lock; replay counts here before there is a log */
+	_Atomic bool poisoned;
+	_Atomic bool commits_since; /* something was committed after the last checkpoint */
+	_Atomic uint64_t bytes_since; /* of log, likewise; an estimate */
+
+	pthread_mutex_t checkpoint_lock; /* one checkpoint or graph publication at a time */
+	struct head_slot slot; /* newest durable; guarded by checkpoint_lock */
+	uint64_t next_generation;   /* guarded by checkpoint_lock */
+	uint64_t segment_after_lsn; /* the current segment's records are above; likewise */
+	struct pager_extents trunks; /* of the newest free list; guarded by checkpoint_lock */
+	bool graph_frozen; /* between freeze and commit; guarded by checkpoint_lock */
+	uint64_t graph_lsn_next; /* guarded by checkpoint_lock */
+	_Atomic uint64_t graph_lsn;
+	_Atomic uint64_t generation, ckpt_lsn;
+	_Atomic uint64_t checkpoints, checkpoint_failures;
+	_Atomic uint64_t checkpoint_ns_last, checkpoint_ns_total, checkpoint_pause_ns_max;
+
+	/* background thread */
+	pthread_t thread;
+	bool thread_runs;
+	pthread_mutex_t thread_lock;
+	pthread_cond_t wake;	   /* with thread_lock: the thread should look */
+	pthread_cond_t progressed; /* with thread_lock: a checkpoint ended */
+	bool stopping, wanted;	   /* guarded by thread_lock */
+
+	uint64_t hits_base[STORE_CLASSES], misses_base[STORE_CLASSES];
+	uint64_t evictions_base[STORE_CLASSES]; /* as of the last store_reset_metrics */
+};
+
+/* --- store.c --- */
+
+/* An empty shell, to be filled by recover_load; freed by store_abandon. NULL: out of memory. */
+struct store *store_new(struct store_io *io, const struct store_opts *opts);
+
+/* --- commit.c --- */
+
+/* Applies a record of the log to memory, while recovering. */
+int commit_replay(struct store *store, const struct wal_record *record);
+
+/* --- checkpoint.c --- */
+
+enum checkpoint_kind { CHECKPOINT_NORMAL, CHECKPOINT_CLEAN };
+/* graph: publishes the frozen graph too. checkpoint_lock held. */
+int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph);
+int checkpoint_start_thread(struct store *store);
+void checkpoint_stop_thread(struct store *store);
+/* After a commit: wakes the thread when enough has gathered; waits a little when far too much has. */
+void checkpoint_pressure(struct store *store);
+/* Nothing on disk can be trusted to be what memory says: no more writes. */
+void store_poison(struct store *store);
+
+/* --- recover.c --- */
+
+/* Step one: slots, maps, tables and log into memory; writes nothing. */
+int recover_load(struct store *store, struct store_open_report *report, struct wal_report *log,
+		 struct err_msg *msg);
+/* Step two: a new log segment and a full checkpoint; from here on the store may be written. */
+int recover_take_over(struct store *store, const struct wal_report *log, struct err_msg *msg);
+
+#endif

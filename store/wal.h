@@ -1,0 +1,169 @@
+/*
+ * wal.h - the write-ahead log: append, group commit, segments, and the scan that recovery, check
+ * and the wal command share.
+ */
+#ifndef VECFS_STORE_WAL_H
+#define VECFS_STORE_WAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/format.h"
+#include "store/io.h"
+
+struct wal;
+
+enum wal_durability {
+	WAL_LOG,   /* append only; wal_tick makes it durable within a second */
+	WAL_CLOSE, /* the caller waits for wal_sync after each append */
+	WAL_NONE,  /* no log at all: only LSNs are counted */
+};
+
+struct wal_opts {
+	struct store_io *io; /* not owned */
+	uint8_t uuid[16];    /* of the store */
+	uint32_t epoch;	     /* of this writer */
+	enum wal_durability durability;
+	uint64_t cap;	  /* bytes of log kept at most before ERR_FULL; 0 = no bound */
+	uint64_t reserve; /* part of cap that only wal_append with reserve=true may use */
+};
+
+struct wal_part {
+	const void *data;
+	size_t len;
+};
+
+/*
+ * Starts logging: makes segment seq (durable) whose first record will have first_lsn. last_hash is
+ * the self hash of the record before it, 0 if there is none or it is not known. No segment before
+ * seq is changed, but all are synced, so that what recovery read there is durable before a later
+ * record says so. From now on anything from first_lsn on in earlier segments is void. seq must be
+ * above all that exist (ERR_EXISTS).
+ */
+int wal_new(struct wal **wal_out, const struct wal_opts *opts, uint64_t seq, uint64_t first_lsn,
+	    uint64_t last_hash);
+/* Closes without syncing. Accepts NULL. */
+void wal_free(struct wal *wal);
+
+/*
+ * Writes one record made of the parts, one after the other. On any error the log is as before: the
+ * next record overwrites the remains (after ERR_FULL) or the log is poisoned (after ERR_IO and
+ * ERR_UNKNOWN: every later call returns ERR_READONLY). Caller holds the commit lock.
+ */
+int wal_append(struct wal *wal, enum format_record_type type, const struct wal_part *parts,
+	       size_t n, bool reserve, uint64_t *lsn_out);
+
+/* Waits until lsn is durable, with one sync for all who wait. Any thread, no lock held. */
+int wal_sync(struct wal *wal, uint64_t lsn);
+
+/*
+ * To be called about every second, without a lock of the caller: syncs what would be older than a
+ * second at the next call. After an idle second that followed a sync, *wants_mark_out is set: then
+ * append a FORMAT_SYNC record, which carries durable_lsn to the disk.
+ */
+int wal_tick(struct wal *wal, bool *wants_mark_out);
+
+/* --- segments, called by the checkpoint, which is one at a time --- */
+
+/* C0: makes the next segment ready, durable and empty. No lock. */
+int wal_prepare(struct wal *wal);
+/*
+ * C1: later records go to the prepared segment. Only memory; cannot fail. Under the commit lock.
+ * *lsn_out is the last LSN of the old segment, *seq_out the number of the new one.
+ */
+void wal_switch(struct wal *wal, uint64_t *lsn_out, uint64_t *seq_out);
+/* C2: syncs the old segment and then writes the proof block of the new one. No lock. */
+int wal_seal(struct wal *wal);
+/* C8: removes all segments below seq. No lock. */
+int wal_remove_below(struct wal *wal, uint64_t seq);
+
+/* For metrics; any thread. */
+struct wal_stats {
+	uint64_t last_lsn;
+	uint64_t durable_lsn;
+	uint64_t bytes; /* of all segments that exist */
+	uint64_t syncs; /* fdatasync calls */
+	uint64_t appends;
+	uint64_t current_seq;
+	uint64_t oldest_seq;
+	bool poisoned;
+};
+void wal_get_stats(struct wal *wal, struct wal_stats *stats_out);
+/* Marks the log as no longer to be trusted; later appends and syncs return ERR_READONLY. */
+void wal_poison(struct wal *wal);
+
+/* --- reading --- */
+
+struct wal_record {
+	uint64_t seq, offset;
+	uint64_t lsn, durable_lsn;
+	uint64_t hash; /* self hash */
+	uint32_t epoch;
+	uint8_t type;
+	const uint8_t *payload; /* valid during the call */
+	uint32_t length;
+};
+
+/* Return non-zero to stop the scan with that result. */
+typedef int (*wal_visit)(void *ctx, const struct wal_record *record);
+
+enum wal_verdict {
+	WAL_ENDS_WELL,	  /* last record whole, nothing after it */
+	WAL_TORN_TAIL,	  /* remains of one unfinished record: cut */
+	WAL_UNSYNCED_CUT, /* later records exist, none was acknowledged durable: cut */
+	WAL_DAMAGED,	  /* acknowledged records are damaged or missing */
+};
+
+struct wal_segment_report {
+	uint64_t seq, bytes, first_lsn, last_lsn, records;
+	bool header_ok, proof_ok;
+};
+
+struct wal_report {
+	enum wal_verdict verdict;
+	uint64_t records;   /* visited: all good ones in order */
+	uint64_t first_lsn; /* 0 when there is none */
+	uint64_t last_lsn;  /* last good one in sequence, or after_lsn when there is none */
+	uint64_t last_hash; /* its self hash, 0 when it is not known */
+	uint64_t bytes;	    /* of good records */
+	uint64_t next_seq;  /* first number that no segment uses */
+	uint64_t bad_seq, bad_offset, bad_bytes; /* where it turns bad, what follows */
+	uint64_t readable_beyond;		 /* self-valid records after the bad place */
+	uint64_t max_beyond_lsn;
+	struct wal_segment_report *segments; /* mem_free; n_segments of them, ascending */
+	size_t n_segments;
+};
+
+struct wal_scan_opts {
+	struct store_io *io;
+	uint8_t uuid[16];
+	/*
+	 * First segment needed, or 0: the oldest there is. A segment named here was durable once
+	 * (a commit slot names it), so that a bad header in it is damage, not an unfinished file.
+	 */
+	uint64_t from_seq;
+	/*
+	 * Visit only records above; they must start at after_lsn + 1. With both 0 the log may
+	 * start with any LSN.
+	 */
+	bool from_may_be_new; /* from_seq was only going to be made: it may be unfinished */
+	uint64_t after_lsn;
+	uint64_t known_lsn; /* an LSN known durable otherwise (a commit slot's), or 0 */
+};
+
+/*
+ * Reads the log from from_seq on, verifies it (magic, epoch, chain of hashes, LSNs without gap) and
+ * visits each good record above after_lsn in order. At the first bad place it decides by the table
+ * in docs/format.md and fills report (release with wal_report_release). Returns 0 when the scan ran,
+ * whatever the verdict; ERR_IO when reading failed; ERR_ABSENT when from_seq != 0 is missing;
+ * ERR_FORMAT when a needed segment belongs to another store; or the visitor's result.
+ */
+int wal_scan(const struct wal_scan_opts *opts, wal_visit visit, void *ctx,
+	     struct wal_report *report, struct err_msg *msg);
+void wal_report_release(struct wal_report *report);
+
+/* As wal_scan's second half: visits every self-valid record of all segments, good chain or not. */
+int wal_salvage(const struct wal_scan_opts *opts, wal_visit visit, void *ctx);
+
+#endif

@@ -1,0 +1,255 @@
+/*
+ * wal_append.c - writes records and makes them durable, many with one sync.
+ *
+ * A record is assembled with its hash in one buffer and goes out with one write. A sync serves all
+ * records that were written before it began; who comes later waits for the next one.
+ * States, invariants and locks: wal_writer.h.
+ */
+#include "store/wal.h"
+
+#include <pthread.h>
+
+#include "store/wal_format.h"
+#include "store/wal_writer.h"
+
+#define SECOND_NS 1000000000u
+
+static uint64_t now(struct wal *wal)
+{
+	return wal->opts.io->ops->now_ns(wal->opts.io, STORE_CLOCK_MONOTONIC);
+}
+
+void wal_writer_poison(struct wal *wal, int err)
+{
+	(void)pthread_mutex_lock(&wal->lock); /* fails only for a broken mutex */
+	if (!wal->poisoned) {
+		wal->poisoned = true;
+		wal->poison_err = err;
+	}
+	(void)pthread_mutex_unlock(&wal->lock);
+}
+
+int wal_writer_check(struct wal *wal)
+{
+	bool poisoned;
+
+	(void)pthread_mutex_lock(&wal->lock);
+	poisoned = wal->poisoned;
+	(void)pthread_mutex_unlock(&wal->lock);
+	return poisoned ? ERR_READONLY : 0;
+}
+
+bool wal_writer_survives(int err)
+{
+	return err == ERR_FULL || err == ERR_NOMEM;
+}
+
+/* --- records --- */
+
+/* Decides whether a record of size bytes may be appended and gives it its numbers. */
+static int admit(struct wal *wal, uint32_t size, bool reserve, struct wal_record *record)
+{
+	const struct wal_opts *opts = &wal->opts;
+	uint64_t limit = opts->cap;
+	int err = 0;
+
+	if (!reserve)
+		limit = opts->cap > opts->reserve ? opts->cap - opts->reserve : 0;
+	(void)pthread_mutex_lock(&wal->lock);
+	if (wal->poisoned)
+		err = ERR_READONLY;
+	else if (opts->cap != 0 && opts->durability != WAL_NONE && wal->bytes + size > limit)
+		err = ERR_FULL;
+	record->lsn = wal->last_lsn + 1;
+	record->durable_lsn = wal->durable_lsn;
+	(void)pthread_mutex_unlock(&wal->lock);
+	return err;
+}
+
+/* The entry of segment seq: the last one, or the last but one after wal_prepare. Under lock. */
+static struct wal_writer_segment *current_kept(struct wal *wal)
+{
+	struct wal_writer_segment *last = &wal->kept[wal->n_kept - 1];
+
+	return last->seq == wal->seq ? last : last - 1;
+}
+
+/* Makes the record known to wal_sync and the metrics. */
+static void publish(struct wal *wal, const struct wal_record *record, uint32_t size)
+{
+	(void)pthread_mutex_lock(&wal->lock);
+	wal->last_lsn = record->lsn;
+	wal->appends++;
+	wal->bytes += size;
+	if (size != 0)
+		current_kept(wal)->bytes += size;
+	wal->marked = record->type == FORMAT_SYNC && record->durable_lsn + 1 == record->lsn;
+	if (wal->clean) {
+		wal->clean = false;
+		wal->dirty_ns = now(wal);
+	}
+	(void)pthread_mutex_unlock(&wal->lock);
+}
+
+/*
+ * After a failed write: a record that is whole in spite of the error would be replayed if the
+ * process died now, so its head is wiped. It is a second defence: if this fails too, the next
+ * record overwrites it, and a switch leaves it beyond the end that the next segment states.
+ */
+static void wipe_remains(struct wal *wal, uint32_t size)
+{
+	static const uint8_t zeros[8];
+	struct store_io *io = wal->opts.io;
+	uint64_t bytes = 0;
+	int err;
+
+	if (io->ops->log_size(io, wal->seq, &bytes) == 0 && bytes < wal->offset + size)
+		return;
+	err = io->ops->log_write(io, wal->seq, wal->offset, zeros, sizeof(zeros));
+	if (err != 0 && !wal_writer_survives(err))
+		wal_writer_poison(wal, err);
+}
+
+static int write_record(struct wal *wal, const struct wal_format_record *record,
+			const struct wal_part *parts, size_t n)
+{
+	struct store_io *io = wal->opts.io;
+	uint32_t size = wal_format_size(record->record.length);
+	uint8_t *at = wal->buf + WAL_FORMAT_HEAD;
+	uint64_t hash;
+	int err;
+
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].len != 0)
+			memcpy(at, parts[i].data, parts[i].len);
+		at += parts[i].len;
+	}
+	hash = wal_format_put_record(wal->buf, record, wal->salt);
+	err = io->ops->log_write(io, wal->seq, wal->offset, wal->buf, size);
+	if (err == 0) {
+		wal->offset += size;
+		wal->last_hash = hash;
+	} else if (wal_writer_survives(err)) {
+		wipe_remains(wal, size);
+	} else {
+		wal_writer_poison(wal, err);
+	}
+	return err;
+}
+
+int wal_append(struct wal *wal, enum format_record_type type, const struct wal_part *parts,
+	       size_t n, bool reserve, uint64_t *lsn_out)
+{
+	struct wal_format_record record = {.prev_hash = wal->last_hash};
+	size_t length = 0;
+	uint32_t size;
+	int err;
+
+	*lsn_out = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].len > WAL_FORMAT_PAYLOAD_MAX - length)
+			return ERR_TOO_BIG;
+		length += parts[i].len;
+	}
+	record.record.type = (uint8_t)type;
+	record.record.length = (uint32_t)length;
+	record.record.epoch = wal->opts.epoch;
+	size = wal_format_size((uint32_t)length);
+	err = admit(wal, size, reserve, &record.record);
+	if (err != 0)
+		return err;
+	if (wal->opts.durability == WAL_NONE)
+		size = 0;
+	else
+		err = write_record(wal, &record, parts, n);
+	if (err != 0)
+		return err;
+	publish(wal, &record.record, size);
+	*lsn_out = record.record.lsn;
+	return 0;
+}
+
+/* --- durability --- */
+
+/*
+ * Syncs all records there are now. Entered and left with wal->lock held and with syncing set by
+ * the caller; the lock is released meanwhile. Failure poisons the log: after it nobody can know
+ * what is on the disk, and a second sync could succeed without having written it.
+ */
+static int lead_sync(struct wal *wal)
+{
+	struct store_io *io = wal->opts.io;
+	uint64_t target = wal->last_lsn, seq = wal->seq, old_seq = wal->old_seq;
+	bool in_old = wal->durable_lsn < wal->old_lsn;
+	bool in_new = target > wal->old_lsn;
+	int err = 0;
+
+	wal->clean = true;
+	wal->syncs += (uint64_t)in_old + (uint64_t)in_new;
+	(void)pthread_mutex_unlock(&wal->lock);
+	if (in_old)
+		err = io->ops->log_sync(io, old_seq);
+	if (err == 0 && in_new)
+		err = io->ops->log_sync(io, seq);
+	(void)pthread_mutex_lock(&wal->lock);
+	wal->synced_ns = now(wal);
+	if (err == 0) {
+		wal->durable_lsn = target;
+	} else if (!wal->poisoned) {
+		wal->poisoned = true;
+		wal->poison_err = err;
+	}
+	return err;
+}
+
+int wal_sync(struct wal *wal, uint64_t lsn)
+{
+	int err = 0;
+
+	(void)pthread_mutex_lock(&wal->lock);
+	if (wal->poisoned)
+		err = ERR_READONLY;
+	else if (lsn > wal->last_lsn)
+		err = ERR_INVALID;
+	if (wal->opts.durability == WAL_NONE)
+		lsn = 0;
+	while (err == 0 && wal->durable_lsn < lsn) {
+		if (wal->poisoned) {
+			err = wal->poison_err;
+		} else if (wal->syncing) {
+			(void)pthread_cond_wait(&wal->synced, &wal->lock);
+		} else {
+			wal->syncing = true;
+			err = lead_sync(wal);
+			wal->syncing = false;
+			(void)pthread_cond_broadcast(&wal->synced);
+		}
+	}
+	(void)pthread_mutex_unlock(&wal->lock);
+	return err;
+}
+
+int wal_tick(struct wal *wal, bool *wants_mark_out)
+{
+	uint64_t at, step = SECOND_NS, lsn = 0;
+	bool poisoned;
+
+	*wants_mark_out = false;
+	if (wal->opts.durability == WAL_NONE)
+		return wal_writer_check(wal);
+	at = now(wal);
+	(void)pthread_mutex_lock(&wal->lock);
+	poisoned = wal->poisoned;
+	if (wal->last_tick_ns != 0 && at - wal->last_tick_ns < step)
+		step = at - wal->last_tick_ns;
+	wal->last_tick_ns = at;
+	if (wal->durable_lsn < wal->last_lsn && !wal->clean &&
+	    at + step >= wal->dirty_ns + SECOND_NS)
+		lsn = wal->last_lsn;
+	else if (wal->durable_lsn == wal->last_lsn && wal->appends > 0 && !wal->marked)
+		*wants_mark_out = !poisoned && at >= wal->synced_ns + SECOND_NS;
+	(void)pthread_mutex_unlock(&wal->lock);
+	if (poisoned)
+		return ERR_READONLY;
+	return lsn != 0 ? wal_sync(wal, lsn) : 0;
+}
