@@ -1,0 +1,531 @@
+/*
+ * ann.c - the collection: opening and closing, and every change of what is stored.
+ *
+ * A change in order: room for it in the pending set (pending_begin), the gate shared, the commit of
+ * the store, within which commit_hook enters it into the pending set, and out again. So from the
+ * moment a commit can be seen at all, searches find the new vector and drop the old one.
+ *
+ * The dimension is either known at opening or decided by the first put, which holds first_lock over
+ * its commit; `ready` is set inside that commit and never taken back.
+ */
+#include "ann/ann.h"
+
+#include <string.h>
+
+#include "ann/collection.h"
+#include "ann/find.h"
+#include "ann/indexer.h"
+#include "ann/persist.h"
+#include "ann/validate.h"
+#include "store/mem.h"
+
+#define CODE_BITS_DEFAULT 4u
+#define LOAD_SLOTS 65536u /* slots whose states are read in one go */
+
+const char *ann_metric_name(enum ann_metric metric)
+{
+	switch (metric) {
+	case ANN_COSINE:
+		return "cosine";
+	case ANN_L2:
+		return "l2";
+	case ANN_IP:
+		return "ip";
+	}
+	return "unknown";
+}
+
+bool ann_metric_parse(const char *name, enum ann_metric *out)
+{
+	static const enum ann_metric all[] = {ANN_COSINE, ANN_L2, ANN_IP};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(name, ann_metric_name(all[i])) == 0) {
+			*out = all[i];
+			return true;
+		}
+	return false;
+}
+
+/* --- opening --- */
+
+static uint32_t code_bits_of(const struct ann *ann, uint32_t stored)
+{
+	if (ann->opts.code_bits != 0)
+		return ann->opts.code_bits;
+	return stored != 0 ? stored : CODE_BITS_DEFAULT;
+}
+
+static int set_up(struct ann *ann, uint32_t dim, uint32_t code_bits)
+{
+	return index_set_up(&ann->index, ann->metric, dim, code_bits, ann->opts.effort);
+}
+
+/*
+ * Sets up the index and takes the published graph into it. *bitmap_out: the slots it held, NULL when
+ * there is none or it cannot be used; then it is forgotten, with a note.
+ */
+static int load_graph(struct ann *ann, uint32_t dim, struct persist_head *head,
+		      uint8_t **bitmap_out, struct err_msg *note_out)
+{
+	struct err_msg why = {""};
+	int graph_err = persist_read_head(ann->store, head, &why);
+	int err = graph_err == ERR_NOMEM
+			  ? graph_err
+			  : set_up(ann, dim, code_bits_of(ann, graph_err == 0 ? head->code_bits : 0));
+
+	*bitmap_out = NULL;
+	if (err != 0 || graph_err == ERR_ABSENT)
+		return err;
+	if (graph_err == 0)
+		graph_err = persist_load(&ann->index, head, bitmap_out, &why);
+	if (graph_err == 0 || graph_err == ERR_NOMEM)
+		return graph_err;
+	(void)err_set(note_out, 0, "the graph is built anew, all vectors are there: %s", why.text);
+	/* The codes may be half read: start from clean ones. */
+	index_tear_down(&ann->index);
+	err = set_up(ann, dim, code_bits_of(ann, 0));
+	if (err == 0 && !ann->read_only)
+		err = store_graph_reset(ann->store);
+	return err;
+}
+
+static bool held(const uint8_t *bitmap, const struct persist_head *head, uint32_t slot)
+{
+	return bitmap != NULL && slot < head->slots && (bitmap[slot / 8] >> slot % 8 & 1) != 0;
+}
+
+/* Enters slots first ... end - 1 as they are in the store and were in the published graph. */
+static int load_slots(struct ann *ann, uint32_t first, uint32_t end,
+		      const struct persist_head *head, const uint8_t *bitmap)
+{
+	uint64_t graph_lsn = store_graph_lsn(ann->store);
+	int err = pending_begin(&ann->pending, first, end - first);
+
+	if (err != 0)
+		return err;
+	store_read_begin(ann->store);
+	for (uint32_t slot = first; slot < end && err == 0; slot++) {
+		bool in_graph = held(bitmap, head, slot);
+		enum store_slot_state state = STORE_SLOT_FREE;
+		uint64_t lsn = 0;
+
+		err = store_slot(ann->store, slot, &state, &lsn);
+		if (err != 0 || state == STORE_SLOT_FREE)
+			continue;
+		if (state == STORE_SLOT_LIVE) {
+			/* Younger than the graph: the slot was reused, the node is another's. */
+			in_graph = in_graph && lsn <= graph_lsn;
+			pending_load_live(&ann->pending, slot, in_graph);
+		} else {
+			pending_load_dead(&ann->pending, slot, in_graph);
+		}
+		if (in_graph) {
+			graph_state_set(&ann->index.states, slot,
+					state == STORE_SLOT_LIVE ? GRAPH_LINKED : GRAPH_TOMBSTONE);
+			atomic_fetch_add(&ann->index.linked, 1);
+		}
+	}
+	store_read_end(ann->store);
+	pending_end(&ann->pending, end - first);
+	return err;
+}
+
+static int load(struct ann *ann, uint32_t dim, struct err_msg *note_out)
+{
+	struct persist_head head;
+	uint8_t *bitmap = NULL;
+	uint32_t slots = store_slots(ann->store);
+	struct store_stats stats;
+	int err = load_graph(ann, dim, &head, &bitmap, note_out);
+
+	for (uint32_t first = 0; err == 0 && first < slots; first += LOAD_SLOTS) {
+		err = load_slots(ann, first, slots - first < LOAD_SLOTS ? slots : first + LOAD_SLOTS,
+				 &head, bitmap);
+		if (slots - first < LOAD_SLOTS)
+			break;
+	}
+	mem_free(bitmap);
+	if (err != 0)
+		return err;
+	store_get_stats(ann->store, &stats);
+	pending_set_lsn(&ann->pending, stats.last_lsn);
+	err = indexer_new(&ann->indexer, ann,
+			  ann->opts.background && !ann->read_only ? ann->opts.threads : 0);
+	if (err == 0)
+		atomic_store(&ann->ready, true);
+	return err;
+}
+
+static int check_open(const struct store *store, const struct ann_opts *opts, struct err_msg *msg)
+{
+	const char *name = ann_metric_name((enum ann_metric)store_kind(store));
+	enum ann_metric metric;
+
+	if (!ann_metric_parse(name, &metric))
+		return err_set(msg, ERR_FORMAT, "metric %u is unknown to this version",
+			       store_kind(store));
+	if (store_value_size(store) > ANN_DIM_MAX * sizeof(float))
+		return err_set(msg, ERR_FORMAT, "values of %u bytes are no vectors of this version",
+			       store_value_size(store));
+	if (opts->code_bits != 0 && opts->code_bits != 4 && opts->code_bits != 8)
+		return err_set(msg, ERR_INVALID, "code-bits is %u; 4 and 8 are possible",
+			       opts->code_bits);
+	if (opts->effort > ANN_EFFORT_MAX)
+		return err_set(msg, ERR_INVALID, "effort is %u; it must be at most %u",
+			       opts->effort, ANN_EFFORT_MAX);
+	return 0;
+}
+
+static void init_locks(struct ann *ann)
+{
+	pthread_rwlockattr_t attr;
+
+	/* Commits come without end; a search that waits for a quiet moment must get one. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&ann->gate, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	pthread_mutex_init(&ann->first_lock, NULL);
+	pthread_mutex_init(&ann->contexts_lock, NULL);
+}
+
+/* Frees without publishing. No thread is inside. */
+static void free_ann(struct ann *ann)
+{
+	indexer_free(ann->indexer);
+	workers_free(ann->workers);
+	find_release(ann);
+	pending_release(&ann->pending);
+	index_release(&ann->index);
+	pthread_rwlock_destroy(&ann->gate);
+	pthread_mutex_destroy(&ann->first_lock);
+	pthread_mutex_destroy(&ann->contexts_lock);
+	mem_free(ann);
+}
+
+int ann_open(struct store *store, const struct ann_opts *opts, struct ann **ann_out,
+	     struct err_msg *note_out, struct err_msg *msg)
+{
+	struct ann *ann;
+	int err = check_open(store, opts, msg);
+
+	*ann_out = NULL;
+	if (note_out != NULL)
+		note_out->text[0] = '\0';
+	if (err != 0)
+		return err;
+	ann = mem_zalloc(1, sizeof(*ann));
+	if (ann == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_str(ERR_NOMEM));
+	ann->store = store;
+	ann->opts = *opts;
+	if (ann->opts.threads == 0)
+		ann->opts.threads = workers_cores();
+	ann->metric = (enum ann_metric)store_kind(store);
+	ann->read_only = store_read_only(store);
+	ann->scan_max = COLLECTION_SCAN_MAX;
+	init_locks(ann);
+	err = index_init(&ann->index, store);
+	if (err == 0)
+		err = pending_init(&ann->pending, &ann->index.states);
+	if (err == 0)
+		err = workers_new(&ann->workers, ann->opts.threads);
+	if (err == 0 && store_value_size(store) != 0)
+		err = load(ann, store_value_size(store) / (uint32_t)sizeof(float), note_out);
+	if (err != 0) {
+		free_ann(ann);
+		return err_set(msg, err, "the collection cannot be opened: %s", err_str(err));
+	}
+	*ann_out = ann;
+	return 0;
+}
+
+int ann_close(struct ann *ann)
+{
+	int err = 0;
+
+	if (ann == NULL)
+		return 0;
+	indexer_free(ann->indexer);
+	ann->indexer = NULL;
+	if (atomic_load(&ann->ready) && !store_read_only(ann->store)) {
+		if (atomic_load(&ann->index.damaged))
+			err = store_graph_reset(ann->store);
+		else if (atomic_load(&ann->index.changed_nodes) > 0)
+			err = persist_flush(&ann->index, ann->metric);
+	}
+	free_ann(ann);
+	return err;
+}
+
+uint32_t ann_dim(const struct ann *ann)
+{
+	return atomic_load(&ann->ready) ? ann->index.dim : 0;
+}
+
+enum ann_metric ann_get_metric(const struct ann *ann)
+{
+	return ann->metric;
+}
+
+bool ann_read_only(const struct ann *ann)
+{
+	return ann->read_only || store_read_only(ann->store);
+}
+
+/* --- changes --- */
+
+static void commit_hook(void *ctx, const struct store_put_result *result)
+{
+	struct ann *ann = ctx;
+
+	pending_commit(&ann->pending, result->lsn, result->slot, result->old_slot);
+	atomic_store(&ann->ready, true);
+}
+
+/* A rename moves no vector; only a replaced target dies, as a deleted vector does. */
+static void death_hook(void *ctx, const struct store_put_result *result)
+{
+	struct ann *ann = ctx;
+
+	pending_commit(&ann->pending, result->lsn, STORE_NO_SLOT, result->old_slot);
+}
+
+static int begin_commit(struct ann *ann)
+{
+	int err = pending_begin(&ann->pending, store_slots(ann->store), 1);
+
+	if (err == 0)
+		pthread_rwlock_rdlock(&ann->gate);
+	return err;
+}
+
+static void end_commit(struct ann *ann)
+{
+	pthread_rwlock_unlock(&ann->gate);
+	pending_end(&ann->pending, 1);
+}
+
+int ann_validate(const struct ann *ann, const float *vector, size_t n, struct err_msg *msg)
+{
+	return validate_vector(ann_dim(ann), ann->metric, vector, n, msg);
+}
+
+struct put {
+	const char *id;
+	size_t id_len;
+	const float *vector;
+	size_t n;
+	const struct store_attr *attr;
+	unsigned flags;
+};
+
+static int commit_put(struct ann *ann, const struct put *put, uint64_t *ino_out)
+{
+	struct store_put_result result = {0};
+	int err = begin_commit(ann);
+
+	if (err != 0)
+		return err;
+	err = store_put(ann->store, put->id, put->id_len, put->vector, put->n * sizeof(float),
+			put->attr, put->flags, commit_hook, ann, &result);
+	end_commit(ann);
+	if (err == 0 && ino_out != NULL)
+		*ino_out = result.ino;
+	return err;
+}
+
+/* The dimension is not known: this put decides it, if it gets through. */
+static int first_put(struct ann *ann, const struct put *put, uint64_t *ino_out,
+		     struct err_msg *msg)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&ann->first_lock);
+	err = ann_validate(ann, put->vector, put->n, msg);
+	if (err != 0)
+		goto out;
+	if (atomic_load(&ann->ready)) {
+		err = commit_put(ann, put, ino_out);
+		goto out;
+	}
+	err = set_up(ann, (uint32_t)put->n, code_bits_of(ann, 0));
+	if (err != 0)
+		goto out;
+	err = indexer_new(&ann->indexer, ann, ann->opts.background ? ann->opts.threads : 0);
+	if (err == 0)
+		err = commit_put(ann, put, ino_out);
+	if (err != 0) {
+		indexer_free(ann->indexer);
+		ann->indexer = NULL;
+		index_tear_down(&ann->index);
+	}
+out:
+	pthread_mutex_unlock(&ann->first_lock);
+	return err;
+}
+
+int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector, size_t n,
+	    const struct store_attr *attr, unsigned flags, uint64_t *ino_out, struct err_msg *msg)
+{
+	struct put put = {id, id_len, vector, n, attr, flags};
+	int err = ann_validate_id(id, id_len, msg);
+
+	if (err == 0)
+		err = ann_validate(ann, vector, n, msg);
+	if (err != 0)
+		return err;
+	if (ann_read_only(ann))
+		return err_set(msg, ERR_READONLY, "the collection is read-only");
+	if (atomic_load(&ann->ready))
+		err = commit_put(ann, &put, ino_out);
+	else
+		err = first_put(ann, &put, ino_out, msg);
+	if (err != 0)
+		return err;
+	indexer_wake(ann->indexer);
+	indexer_press(ann->indexer);
+	return 0;
+}
+
+int ann_get(struct ann *ann, const char *id, size_t id_len, struct store_entry *entry_out,
+	    float *vector_out)
+{
+	return store_get(ann->store, id, id_len, entry_out, vector_out);
+}
+
+/* There is an indexer as soon as anything can be deleted or replaced. */
+static void wake(struct ann *ann, int err)
+{
+	if (err == 0 && atomic_load(&ann->ready))
+		indexer_wake(ann->indexer);
+}
+
+int ann_delete(struct ann *ann, const char *id, size_t id_len)
+{
+	struct store_put_result result = {0};
+	int err = begin_commit(ann);
+
+	if (err != 0)
+		return err;
+	err = store_delete(ann->store, id, id_len, death_hook, ann, &result);
+	end_commit(ann);
+	wake(ann, err);
+	return err;
+}
+
+int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *to, size_t to_len,
+	       unsigned flags)
+{
+	struct store_put_result result = {0};
+	int err = ann_validate_id(to, to_len, NULL);
+
+	if (err == 0)
+		err = begin_commit(ann);
+	if (err != 0)
+		return err;
+	err = store_rename(ann->store, from, from_len, to, to_len, flags, death_hook, ann,
+			   &result);
+	end_commit(ann);
+	wake(ann, err);
+	return err;
+}
+
+int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct store_attr *attr,
+		 unsigned mask)
+{
+	return store_set_attr(ann->store, id, id_len, attr, mask);
+}
+
+int ann_list(struct ann *ann, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
+	     size_t cap, size_t *n_out)
+{
+	return store_list(ann->store, cursor, entries, cursors, cap, n_out);
+}
+
+int ann_sync(struct ann *ann)
+{
+	return store_sync(ann->store);
+}
+
+/* --- care --- */
+
+int ann_index_some(struct ann *ann, size_t n, size_t *left_out)
+{
+	*left_out = 0;
+	if (!atomic_load(&ann->ready))
+		return 0;
+	if (ann_read_only(ann)) {
+		*left_out = (size_t)indexer_left(ann);
+		return ERR_READONLY;
+	}
+	return indexer_some(ann->indexer, n, left_out);
+}
+
+int ann_flush(struct ann *ann)
+{
+	if (!atomic_load(&ann->ready))
+		return 0;
+	return ann_read_only(ann) ? ERR_READONLY : indexer_flush(ann->indexer);
+}
+
+int ann_check(struct ann *ann, struct err_msg *msg)
+{
+	struct graph_check_report report = {0};
+	int err;
+
+	if (!atomic_load(&ann->ready))
+		return 0;
+	pthread_rwlock_rdlock(&ann->index.freeze);
+	err = graph_check(&ann->index.graph, atomic_load(&ann->index.room), &report);
+	pthread_rwlock_unlock(&ann->index.freeze);
+	if (err == ERR_DAMAGED)
+		return err_set(msg, err,
+			       "the graph is damaged: %llu nodes over their size, %llu links to "
+			       "themselves, %llu twice, %llu beyond the end; open it again to have "
+			       "it built anew",
+			       (unsigned long long)report.over_cap,
+			       (unsigned long long)report.self_links,
+			       (unsigned long long)report.duplicates,
+			       (unsigned long long)report.beyond);
+	return err != 0 ? err_set(msg, err, "the graph cannot be checked: %s", err_str(err)) : 0;
+}
+
+static void graph_stats(struct ann *ann, struct ann_stats *stats)
+{
+	struct index *index = &ann->index;
+
+	stats->linked = atomic_load(&index->linked);
+	stats->linked -= stats->linked < stats->tombstones ? stats->linked : stats->tombstones;
+	stats->distances = atomic_load(&index->graph.distances) + atomic_load(&ann->scanned);
+	stats->hops = atomic_load(&index->graph.hops);
+	stats->inserted = atomic_load(&index->inserted);
+	stats->repaired = atomic_load(&index->repaired);
+	stats->code_bytes = codes_bytes(&index->codes);
+	stats->node_bytes = (uint64_t)store_pages(ann->store, STORE_GRAPH) *
+			    store_page_size(ann->store);
+	stats->table_bytes = (uint64_t)atomic_load(&index->room) * (1 + sizeof(uint32_t)) +
+			     atomic_load(&index->room) / 8;
+	stats->effort = index->effort;
+	stats->code_bits = index->quant.bits;
+	stats->degree = index->params.degree;
+}
+
+void ann_get_stats(struct ann *ann, struct ann_stats *stats_out)
+{
+	struct pending_counts counts;
+
+	memset(stats_out, 0, sizeof(*stats_out));
+	pending_count(&ann->pending, &counts);
+	stats_out->vectors = counts.live;
+	stats_out->tombstones = counts.tombstones + counts.repaired;
+	stats_out->queries = atomic_load(&ann->queries);
+	stats_out->exact_queries = atomic_load(&ann->exact_queries);
+	stats_out->threads = ann->opts.threads;
+	stats_out->kernel = dist_kernels()->name;
+	if (!atomic_load(&ann->ready))
+		return;
+	stats_out->pending = indexer_left(ann);
+	graph_stats(ann, stats_out);
+}

@@ -1,0 +1,143 @@
+/*
+ * ann.h - the vector collection: put, get, delete, list, search. What fs/ sees.
+ *
+ * A vector is dim finite float32 numbers under an id. Everything written is found by the next
+ * search: what the graph does not hold yet is pending and scanned exactly.
+ *
+ * Threads: every function may be called from any thread. Errors: 0 or a negative ERR_*.
+ */
+#ifndef VECFS_ANN_ANN_H
+#define VECFS_ANN_ANN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+#define ANN_DIM_MAX 16384u
+#define ANN_K_MAX 10000u
+#define ANN_EFFORT_MAX 100000u
+
+/* Kept in the store's header as its kind. */
+enum ann_metric {
+	ANN_COSINE = 1, /* 1 - cos */
+	ANN_L2 = 2,	/* Euclidean distance, not squared */
+	ANN_IP = 3,	/* -dot */
+};
+const char *ann_metric_name(enum ann_metric metric); /* "cosine", "l2", "ip" */
+bool ann_metric_parse(const char *name, enum ann_metric *out);
+
+struct ann;
+
+struct ann_opts {
+	uint32_t effort;    /* default search width; 0 = chosen */
+	uint32_t threads;   /* search and index workers; 0 = cores */
+	uint32_t code_bits; /* 4 or 8; 0 = chosen */
+	bool background;    /* start index workers (tests may drive ann_index_some by hand) */
+};
+
+/*
+ * Takes the collection out of an open store, which it does not own, and loads graph and codes; what
+ * they lack becomes pending. A damaged graph is dropped and built anew, with a note in *note_out
+ * (may be NULL). Close before the store.
+ */
+int ann_open(struct store *store, const struct ann_opts *opts, struct ann **ann_out,
+	     struct err_msg *note_out, struct err_msg *msg);
+/*
+ * Stops the workers (work in flight ends within a second or so), publishes the graph if it changed,
+ * frees. The store stays open. Accepts NULL.
+ */
+int ann_close(struct ann *ann);
+
+uint32_t ann_dim(const struct ann *ann); /* 0 until the first vector */
+enum ann_metric ann_get_metric(const struct ann *ann);
+bool ann_read_only(const struct ann *ann);
+
+/*
+ * Whether these numbers can be stored: ERR_INVALID with a sentence for a wrong count (expected dim;
+ * any count 1 ... ANN_DIM_MAX when dim is 0), NaN or infinity (says which position), or the zero
+ * vector under cosine. ERR_TOO_BIG for a count above dim.
+ */
+int ann_validate(const struct ann *ann, const float *vector, size_t n, struct err_msg *msg);
+/* Ids: 1 ... 255 bytes of valid UTF-8, no control characters, no '/', not "." or "..". */
+int ann_validate_id(const char *id, size_t len, struct err_msg *msg);
+
+/* flags: enum store_put_flags. Validates, stores, makes it pending. */
+int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector, size_t n,
+	    const struct store_attr *attr, unsigned flags, uint64_t *ino_out, struct err_msg *msg);
+/* vector_out: dim floats, or NULL for the entry alone. */
+int ann_get(struct ann *ann, const char *id, size_t id_len, struct store_entry *entry_out,
+	    float *vector_out);
+int ann_delete(struct ann *ann, const char *id, size_t id_len);
+int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *to, size_t to_len,
+	       unsigned flags);
+int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct store_attr *attr,
+		 unsigned mask);
+/* As store_list. */
+int ann_list(struct ann *ann, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
+	     size_t cap, size_t *n_out);
+/* Durable up to here. */
+int ann_sync(struct ann *ann);
+
+/* --- search --- */
+
+struct ann_query {
+	uint32_t k;	 /* 1 ... ANN_K_MAX */
+	uint32_t effort; /* 0 = the collection's; raised to k when below */
+	bool exact;	 /* linear scan */
+	bool has_max;
+	double max; /* leave out what is farther, in the metric's distance */
+	/* Leave out this id (a `like` query); NULL for none. */
+	const char *without;
+	size_t without_len;
+	/* Asked now and then during long searches; true ends them with ERR_INTERRUPTED. May be NULL. */
+	bool (*cancelled)(void *ctx);
+	void *cancel_ctx;
+};
+
+struct ann_hit {
+	double distance;
+	uint32_t id_at; /* offset of the id in ann_answer.ids */
+	uint16_t id_len;
+};
+
+/* Hits of query i: hits[first[i]] ... hits[first[i + 1] - 1], nearest first, ties by id (bytes). */
+struct ann_answer {
+	size_t n_queries;
+	size_t *first; /* n_queries + 1 */
+	struct ann_hit *hits;
+	char *ids; /* not terminated, one after the other */
+};
+
+/*
+ * Nearest neighbours of n queries (n * dim floats, one after the other), spread over the workers
+ * when n is large. Fills *answer (release with ann_answer_release, also after an error). An empty
+ * collection answers with no hits. ERR_INVALID with a sentence: dim unknown is no error for n = 0
+ * only; k, effort out of range. ERR_DAMAGED, ERR_IO: a page that was needed cannot be read; never a
+ * shorter list. ERR_INTERRUPTED.
+ */
+int ann_search(struct ann *ann, const float *queries, size_t n, const struct ann_query *query,
+	       struct ann_answer *answer, struct err_msg *msg);
+void ann_answer_release(struct ann_answer *answer);
+
+/* --- care --- */
+
+/* Links up to n pending vectors on the calling thread; *left_out is what remains. For tests. */
+int ann_index_some(struct ann *ann, size_t n, size_t *left_out);
+/* Publishes the graph (control `checkpoint`, idle, unmount). */
+int ann_flush(struct ann *ann);
+/* Validates the graph: degrees, self links, duplicates, live targets, reachability. ERR_DAMAGED. */
+int ann_check(struct ann *ann, struct err_msg *msg);
+
+struct ann_stats {
+	uint64_t vectors, pending, linked, tombstones;
+	uint64_t queries, exact_queries, distances, hops;
+	uint64_t inserted, repaired;
+	uint64_t code_bytes, node_bytes, table_bytes; /* memory */
+	uint32_t effort, threads, code_bits, degree;
+	const char *kernel; /* "avx512", "avx2", "neon", "scalar" */
+};
+void ann_get_stats(struct ann *ann, struct ann_stats *stats_out);
+
+#endif

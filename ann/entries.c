@@ -1,0 +1,171 @@
+/*
+ * entries.c - where searches start.
+ *
+ * Entries are medoids of a sample, chosen greedily: the first has the smallest average distance to
+ * the sample, each further one shortens most the distances to the nearest entry. The choice depends
+ * on the graph alone, not on chance.
+ *
+ * Locks: entries_lock for writing. Readers read n_entries, then the entries; each is a slot that was
+ * an entry once.
+ */
+#include "ann/entries.h"
+
+#include "ann/links.h"
+#include "store/mem.h"
+
+#define ENTRIES_SAMPLE 256u
+#define ENTRIES_CANDIDATES 64u
+
+struct sample {
+	uint32_t n, n_candidates;
+	uint32_t slots[ENTRIES_SAMPLE]; /* the candidates come first */
+	float nearest[ENTRIES_SAMPLE];	/* distance to the nearest entry chosen so far */
+	float distances[ENTRIES_CANDIDATES][ENTRIES_SAMPLE];
+};
+
+/* Up to ENTRIES_SAMPLE LINKED slots, spread evenly over 0 ... n-1: one of each part. */
+static void take_sample(const struct graph *graph, uint32_t n, struct sample *sample)
+{
+	uint32_t parts = n < ENTRIES_SAMPLE ? n : ENTRIES_SAMPLE;
+
+	sample->n = 0;
+	/* Parts in an order that leaves the candidates spread as well: 0, 4, 8 ..., 1, 5, 9 ... */
+	for (uint32_t turn = 0; turn < 4; turn++)
+		for (uint32_t part = turn; part < parts; part += 4) {
+			uint32_t at = (uint32_t)((uint64_t)part * n / parts);
+			uint32_t end = (uint32_t)((uint64_t)(part + 1) * n / parts);
+
+			while (at < end && scratch_state(graph, at) != GRAPH_LINKED)
+				at++;
+			if (at < end)
+				sample->slots[sample->n++] = at;
+		}
+	sample->n_candidates = sample->n < ENTRIES_CANDIDATES ? sample->n : ENTRIES_CANDIDATES;
+}
+
+static void measure_sample(const struct graph *graph, struct sample *sample)
+{
+	for (uint32_t c = 0; c < sample->n_candidates; c++)
+		for (uint32_t i = 0; i < sample->n; i++)
+			sample->distances[c][i] =
+				links_distance(graph, sample->slots[c], sample->slots[i]);
+	for (uint32_t i = 0; i < sample->n; i++)
+		sample->nearest[i] = FLT_MAX;
+}
+
+/* The candidate that brings the sample nearest to the entries; false when none does. */
+static bool choose_next(struct sample *sample, uint32_t *candidate_out)
+{
+	double best = 0;
+
+	for (uint32_t c = 0; c < sample->n_candidates; c++) {
+		double gain = 0;
+
+		for (uint32_t i = 0; i < sample->n; i++)
+			if (sample->distances[c][i] < sample->nearest[i])
+				gain += (double)sample->nearest[i] - (double)sample->distances[c][i];
+		if (gain > best) {
+			best = gain;
+			*candidate_out = c;
+		}
+	}
+	if (best > 0)
+		for (uint32_t i = 0; i < sample->n; i++)
+			if (sample->distances[*candidate_out][i] < sample->nearest[i])
+				sample->nearest[i] = sample->distances[*candidate_out][i];
+	return best > 0;
+}
+
+/* entries_lock is held. */
+static void set_entries(struct graph *graph, struct sample *sample)
+{
+	uint32_t n = 0, candidate = 0;
+
+	while (n < GRAPH_ENTRIES && choose_next(sample, &candidate))
+		atomic_store_explicit(&graph->entries[n++], sample->slots[candidate],
+				      memory_order_relaxed);
+	atomic_store_explicit(&graph->n_entries, n, memory_order_release);
+}
+
+/* entries_lock is held. Without memory the first LINKED slot must do. */
+static void choose(struct graph *graph, uint32_t n)
+{
+	struct sample *sample = mem_alloc(sizeof(*sample));
+	uint32_t at = 0;
+
+	if (sample != NULL) {
+		take_sample(graph, n, sample);
+		measure_sample(graph, sample);
+		set_entries(graph, sample);
+		mem_free(sample);
+		return;
+	}
+	while (at < n && scratch_state(graph, at) != GRAPH_LINKED)
+		at++;
+	atomic_store_explicit(&graph->entries[0], at, memory_order_relaxed);
+	atomic_store_explicit(&graph->n_entries, at < n ? 1 : 0, memory_order_release);
+}
+
+void graph_choose_entries(struct graph *graph, uint32_t slots)
+{
+	uint32_t limit = scratch_limit(graph);
+
+	pthread_mutex_lock(&graph->entries_lock);
+	choose(graph, slots < limit ? slots : limit);
+	pthread_mutex_unlock(&graph->entries_lock);
+}
+
+static bool any_linked(const struct graph *graph, uint32_t limit)
+{
+	uint32_t n = atomic_load_explicit(&graph->n_entries, memory_order_acquire);
+
+	for (uint32_t i = 0; i < n && i < GRAPH_ENTRIES; i++) {
+		uint32_t slot = atomic_load_explicit(&graph->entries[i], memory_order_relaxed);
+
+		if (slot < limit && scratch_state(graph, slot) == GRAPH_LINKED)
+			return true;
+	}
+	return false;
+}
+
+bool entries_renew(struct graph *graph, uint32_t n)
+{
+	bool any;
+
+	/* No graph yet: do not look through all slots at every search. */
+	if (atomic_load_explicit(&graph->n_entries, memory_order_acquire) == 0)
+		return false;
+	pthread_mutex_lock(&graph->entries_lock);
+	if (!any_linked(graph, n))
+		choose(graph, n);
+	any = atomic_load_explicit(&graph->n_entries, memory_order_relaxed) > 0;
+	pthread_mutex_unlock(&graph->entries_lock);
+	return any;
+}
+
+bool entries_claim(struct graph *graph, uint32_t slot, uint32_t n)
+{
+	bool claimed = false;
+
+	pthread_mutex_lock(&graph->entries_lock);
+	if (!any_linked(graph, n))
+		choose(graph, n);
+	if (atomic_load_explicit(&graph->n_entries, memory_order_relaxed) == 0) {
+		atomic_store_explicit(&graph->entries[0], slot, memory_order_relaxed);
+		graph_state_set(graph->states, slot, GRAPH_LINKED);
+		atomic_store_explicit(&graph->n_entries, 1, memory_order_release);
+		claimed = true;
+	}
+	pthread_mutex_unlock(&graph->entries_lock);
+	return claimed;
+}
+
+bool entries_has(struct graph *graph, uint32_t slot)
+{
+	uint32_t n = atomic_load_explicit(&graph->n_entries, memory_order_acquire);
+
+	for (uint32_t i = 0; i < n && i < GRAPH_ENTRIES; i++)
+		if (atomic_load_explicit(&graph->entries[i], memory_order_relaxed) == slot)
+			return true;
+	return false;
+}

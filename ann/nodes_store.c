@@ -1,0 +1,95 @@
+/*
+ * nodes_store.c - graph nodes on the pages of STORE_GRAPH.
+ *
+ * Format of a page: page_size / (4 * (1 + cap)) records one after the other, each 1 + cap words as
+ * nodes.h says, in the byte order of the machine that wrote them (persist.c refuses the other); the
+ * rest of the page is zero. A page that was never written reads as zeros, that is as no links.
+ *
+ * Invariant: a record never crosses a page.
+ */
+#include "ann/nodes.h"
+
+#include "store/err.h"
+#include "store/mem.h"
+#include "store/store.h"
+
+struct nodes_store {
+	struct ann_nodes base;
+	struct store *store; /* not owned */
+	uint32_t per_page;
+	uint32_t words; /* of a record */
+};
+
+static int read_record(struct ann_nodes *nodes, uint32_t slot, const uint32_t **record_out)
+{
+	struct nodes_store *self = (struct nodes_store *)nodes;
+	const void *page = NULL;
+	int err = store_page(self->store, slot / self->per_page, &page);
+
+	if (err == 0)
+		*record_out =
+			(const uint32_t *)page + (size_t)(slot % self->per_page) * self->words;
+	return err;
+}
+
+static int change_record(struct ann_nodes *nodes, uint32_t slot, uint32_t **record_out)
+{
+	struct nodes_store *self = (struct nodes_store *)nodes;
+	void *page = NULL;
+	int err = store_page_change(self->store, slot / self->per_page, &page);
+
+	if (err == 0)
+		*record_out = (uint32_t *)page + (size_t)(slot % self->per_page) * self->words;
+	return err;
+}
+
+static void prefetch(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n)
+{
+	(void)nodes;
+	(void)slots;
+	(void)n;
+}
+
+static void begin_read(struct ann_nodes *nodes)
+{
+	store_read_begin(((struct nodes_store *)nodes)->store);
+}
+
+static void end_read(struct ann_nodes *nodes)
+{
+	store_read_end(((struct nodes_store *)nodes)->store);
+}
+
+static void free_nodes(struct ann_nodes *nodes)
+{
+	mem_free(nodes);
+}
+
+static const struct ann_nodes_ops store_ops = {
+	.read = read_record,
+	.change = change_record,
+	.prefetch = prefetch,
+	.read_begin = begin_read,
+	.read_end = end_read,
+	.free = free_nodes,
+};
+
+int nodes_store_new(struct store *store, uint32_t cap, struct ann_nodes **nodes_out)
+{
+	struct nodes_store *self;
+	uint32_t words = 1 + cap;
+
+	*nodes_out = NULL;
+	if (cap == 0 || words > store_page_size(store) / sizeof(uint32_t))
+		return ERR_INVALID;
+	self = mem_zalloc(1, sizeof(*self));
+	if (self == NULL)
+		return ERR_NOMEM;
+	self->base.ops = &store_ops;
+	self->base.cap = cap;
+	self->store = store;
+	self->words = words;
+	self->per_page = store_page_size(store) / (uint32_t)(words * sizeof(uint32_t));
+	*nodes_out = &self->base;
+	return 0;
+}

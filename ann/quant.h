@@ -1,0 +1,120 @@
+/*
+ * quant.h - short codes of vectors that steer a search, and where they lie in memory.
+ *
+ * A vector is rotated (rotate.h, seed kept in the store), so that its coordinates look alike
+ * whatever the data, then each is rounded to B bits between per-vector bounds: x ~ offset + scale *
+ * c. No training: a code depends on its vector, the seed and the centre alone. The estimate of a dot
+ * product is corrected to be unbiased, as in (extended) RaBitQ: Gao and Long, SIGMOD 2024, section
+ * 3.2; Gao et al., SIGMOD 2025; the per-vector bounds are those of LVQ: Aguerrebere et al., VLDB
+ * 2023, section 3.
+ *
+ * Code: dim rounded up to 16 (8 bits) or 32 (4 bits) coordinates packed as dist.h says, those beyond
+ * dim zero; then four little-endian float32: scale, offset, a term of the metric, the sum of the c.
+ * 784 dimensions at 4 bits are 416 bytes.
+ *
+ * Error of an estimated dot product of x and y, both relative to the centre where that applies, is
+ * about |x| |y| / sqrt(dim) times 0.1 (4 bits) or 0.01 (8 bits), the standard deviation, without
+ * bias. Between two codes 1.4 times that. It is not without bias for a pair of codes
+ * nearer than about 0.05 |x| (4 bits): rounding errors are then alike, the estimate comes out too
+ * near, and an estimated squared distance can be a little below 0. Order by distance is kept.
+ * Squares of l2 distances beyond the range of float32 are FLT_MAX; no result is NaN.
+ */
+#ifndef VECFS_ANN_QUANT_H
+#define VECFS_ANN_QUANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ann/ann.h"
+#include "ann/dist.h"
+#include "ann/rotate.h"
+
+/* Immutable after quant_init and quant_set_centre; shared by all threads. */
+struct quant {
+	enum ann_metric metric;
+	uint32_t dim;	 /* of the vectors */
+	uint32_t padded; /* coordinates of a code: dim rounded up to 16 (8 bits) or 32 (4 bits) */
+	uint32_t bits;	 /* 4 or 8 */
+	uint32_t code_bytes; /* of one code with its floats, a multiple of 16 */
+	const struct dist_kernels *kernels;
+	struct rotate rotate;
+	float *centre;	 /* owned: dim numbers, or NULL for none */
+	float centre_sq; /* its length, squared */
+};
+
+/* ERR_NOMEM; ERR_INVALID for bits other than 4 and 8, and a dim of 0 or above ANN_DIM_MAX. */
+int quant_init(struct quant *quant, enum ann_metric metric, uint32_t dim, uint32_t bits,
+	       uint64_t seed);
+void quant_release(struct quant *quant);
+/*
+ * Optional: codes are then of the differences to this point (dim numbers, copied; under cosine a
+ * mean of normalised vectors), and the error shrinks with their lengths. A mean of some hundred
+ * vectors will do; any finite point is right. Before the first code; codes made with another centre
+ * mean nothing. ERR_NOMEM.
+ */
+int quant_set_centre(struct quant *quant, const float *centre);
+
+/* Bytes of scratch (64-byte aligned) that encode and the query functions below need. */
+size_t quant_scratch_bytes(const struct quant *quant);
+/* code_out: code_bytes. Under cosine the vector is normalised first. */
+void quant_encode(const struct quant *quant, const float *vector, void *scratch, uint8_t *code_out);
+
+/*
+ * One side of a comparison, in the form the kernels want. Reusable, one per thread. With v the
+ * values, the distance to a code c is:
+ *   base + weight * term - offset * sum - scale * (shift * (sum of c) + step * <c, v>)
+ */
+struct quant_query {
+	const struct quant *quant;
+	int8_t *values; /* owned, padded bytes, 64-byte aligned, zero beyond dim */
+	float step;
+	float shift;
+	float sum;
+	float base;
+	float weight;
+};
+int quant_query_init(struct quant_query *query, const struct quant *quant);
+void quant_query_release(struct quant_query *query);
+void quant_query_set(struct quant_query *query, const float *vector, void *scratch);
+/* From a stored code, as if from its decoded vector: for building the graph. */
+void quant_query_set_code(struct quant_query *query, const uint8_t *code);
+
+/*
+ * Estimated distance in the form that orders: l2 squared, 1 - cos, or -dot. Smaller is nearer.
+ */
+float quant_distance(const struct quant_query *query, const uint8_t *code);
+/* Between two stored codes, same form; symmetric, and as quant_query_set_code, up to rounding. */
+float quant_between(const struct quant *quant, const uint8_t *a, const uint8_t *b);
+
+/* --- the arena: code of slot s, in RAM, chunked so that it grows without moving --- */
+
+#define CODES_CHUNK 65536u /* slots */
+
+struct codes {
+	uint32_t code_bytes;
+	uint32_t stride; /* code_bytes rounded up to 4; keeps memory small rather than aligned */
+	_Atomic(uint8_t *) *chunks; /* 65,536 pointers, NULL where not grown; 2 MiB pages */
+	_Atomic uint32_t cap;	    /* slots below this have room */
+};
+int codes_init(struct codes *codes, uint32_t code_bytes);
+void codes_release(struct codes *codes);
+/* Makes room for slots below n. Callers serialise; readers go on. ERR_NOMEM. */
+int codes_grow(struct codes *codes, uint32_t n);
+/* Room for slot must exist. */
+static inline uint8_t *codes_at(const struct codes *codes, uint32_t slot)
+{
+	uint8_t *chunk = __atomic_load_n((uint8_t **)&codes->chunks[slot / CODES_CHUNK],
+					 __ATOMIC_ACQUIRE);
+
+	return chunk + (size_t)(slot % CODES_CHUNK) * codes->stride;
+}
+uint64_t codes_bytes(const struct codes *codes); /* memory in use */
+
+/*
+ * Distances from the query to the codes of n slots, prefetching ahead. distances_out: n floats.
+ */
+void quant_distances(const struct quant_query *query, const struct codes *codes,
+		     const uint32_t *slots, size_t n, float *distances_out);
+
+#endif

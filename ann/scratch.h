@@ -1,0 +1,77 @@
+/*
+ * scratch.h - what the files of the graph share among themselves: the working memory of a thread,
+ * the walk through the graph, and inlined access to states.
+ *
+ * Private to search.c, insert.c, delete.c, links.c, graph.c. Locks: a scratch belongs to one thread.
+ */
+#ifndef VECFS_ANN_SCRATCH_H
+#define VECFS_ANN_SCRATCH_H
+
+#include <stdatomic.h>
+
+#include "ann/candset.h"
+#include "ann/graph.h"
+#include "ann/prune.h"
+
+/* Candidates from which the links of a node are chosen, nearest first once links_sort was called. */
+struct scratch_pool {
+	size_t n, room;
+	struct graph_hit *hits;	 /* owned, as all below; room of each */
+	float *distances;	 /* of hits, for prune_robust */
+	const uint8_t **codes;	 /* of hits */
+	float *norms;		 /* of hits, squared; under inner product alone */
+	struct prune_mark *marks;
+};
+
+struct graph_scratch {
+	const struct graph *graph;
+	struct candset cands;
+	struct visited seen;
+	struct quant_query query; /* of the slot that is inserted or repaired */
+	uint32_t *fresh;	  /* neighbours met for the first time: room for a record */
+	float *fresh_distances;
+	uint32_t *links;  /* what a record holds or will hold: cap + 1 */
+	uint32_t *chosen; /* by prune_robust: cap */
+	struct scratch_pool pool;
+	uint32_t *expanded;	  /* slots in the order of the walk, when asked for */
+	size_t n_expanded, room_expanded;
+	uint64_t distances, hops;
+};
+
+/* Slots that have a state and a code; links to others are not followed. */
+static inline uint32_t scratch_limit(const struct graph *graph)
+{
+	uint32_t states = atomic_load_explicit(&graph->states->cap, memory_order_acquire);
+	uint32_t codes = atomic_load_explicit(&graph->codes->cap, memory_order_acquire);
+
+	return states < codes ? states : codes;
+}
+
+/* The state of a slot below scratch_limit. */
+static inline enum graph_state scratch_state(const struct graph *graph, uint32_t slot)
+{
+	_Atomic(uint8_t) *chunk = atomic_load_explicit(
+		&graph->states->chunks[slot / GRAPH_STATE_CHUNK], memory_order_acquire);
+
+	return (enum graph_state)atomic_load_explicit(&chunk[slot % GRAPH_STATE_CHUNK],
+						      memory_order_acquire);
+}
+
+/* Makes the pool's arrays hold n candidates and empties it. ERR_NOMEM. */
+int scratch_pool_start(struct scratch_pool *pool, size_t n);
+
+struct search_walk {
+	const struct quant_query *query;
+	uint32_t effort;
+	bool keep_expanded; /* list what was expanded in scratch->expanded */
+	bool (*cancelled)(void *ctx); /* may be NULL */
+	void *ctx;
+};
+/*
+ * Best-first search (algorithm 1); leaves its candidates, tombstones among them, in scratch->cands.
+ * ERR_NOMEM, ERR_INTERRUPTED, and what reading a node gives. Inside, the nodes' read bracket is
+ * held.
+ */
+int search_run(struct graph *graph, struct graph_scratch *scratch, const struct search_walk *walk);
+
+#endif

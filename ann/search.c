@@ -1,0 +1,152 @@
+/*
+ * search.c - best-first search over codes.
+ *
+ * One hop: read the record of the nearest candidate not yet expanded, collect the neighbours that
+ * were not seen before, measure all of them in one call, put them into the candidate list. The
+ * record that will probably be next is fetched meanwhile.
+ *
+ * Records are distrusted: a link beyond what has a state and a code is not followed, and the number
+ * of links is bounded.
+ *
+ * Locks: none. Slots that become LINKED or ABSENT while a search runs may be met or not.
+ */
+#include "ann/entries.h"
+#include "ann/links.h"
+
+#include "store/err.h"
+#include "store/mem.h"
+
+#define SEARCH_ASK_EVERY 64u /* hops between two questions whether to go on */
+
+/* Keeps the slots that are in the graph and new to this search. */
+static uint32_t keep_new(const struct graph *graph, struct graph_scratch *scratch,
+			 uint32_t limit, const uint32_t *slots, uint32_t n)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t slot = links_word(&slots[i]);
+
+		if (slot >= limit || !visited_add(&scratch->seen, slot) ||
+		    scratch_state(graph, slot) == GRAPH_ABSENT)
+			continue;
+		scratch->fresh[kept++] = slot;
+	}
+	return kept;
+}
+
+/* Measures scratch->fresh and makes candidates of them. */
+static void measure(const struct graph *graph, struct graph_scratch *scratch,
+		    const struct quant_query *query, uint32_t n)
+{
+	quant_distances(query, graph->codes, scratch->fresh, n, scratch->fresh_distances);
+	scratch->distances += n;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t slot = scratch->fresh[i];
+		float distance = scratch->fresh_distances[i];
+
+		if (distance >= scratch->cands.bound)
+			continue;
+		candset_add(&scratch->cands, distance, slot,
+			    scratch_state(graph, slot) == GRAPH_TOMBSTONE);
+	}
+}
+
+static void start_at_entries(struct graph *graph, struct graph_scratch *scratch,
+			     const struct quant_query *query, uint32_t limit)
+{
+	uint32_t entries[GRAPH_ENTRIES];
+	uint32_t n = atomic_load_explicit(&graph->n_entries, memory_order_acquire);
+
+	n = n < GRAPH_ENTRIES ? n : GRAPH_ENTRIES;
+	for (uint32_t i = 0; i < n; i++)
+		entries[i] = atomic_load_explicit(&graph->entries[i], memory_order_relaxed);
+	measure(graph, scratch, query, keep_new(graph, scratch, limit, entries, n));
+}
+
+/* Expands one candidate. */
+static int hop(struct graph *graph, struct graph_scratch *scratch, const struct search_walk *walk,
+	       uint32_t limit)
+{
+	struct ann_nodes *nodes = graph->nodes;
+	uint32_t at = candset_take(&scratch->cands);
+	uint32_t next = candset_peek(&scratch->cands), guess = next, n;
+	const uint32_t *record;
+	int err = nodes->ops->read(nodes, at, &record);
+
+	if (err)
+		return err;
+	if (walk->keep_expanded) {
+		err = mem_grow((void **)&scratch->expanded, &scratch->room_expanded,
+			       scratch->n_expanded + 1, sizeof(*scratch->expanded));
+		if (err)
+			return err;
+		scratch->expanded[scratch->n_expanded++] = at;
+	}
+	n = keep_new(graph, scratch, limit, record + 1, links_count(graph, record));
+	if (next != CANDSET_SLOT)
+		nodes->ops->prefetch(nodes, &next, 1);
+	measure(graph, scratch, walk->query, n);
+	next = candset_peek(&scratch->cands);
+	if (next != CANDSET_SLOT && next != guess)
+		nodes->ops->prefetch(nodes, &next, 1);
+	scratch->hops++;
+	return 0;
+}
+
+static int walk_from_entries(struct graph *graph, struct graph_scratch *scratch,
+			     const struct search_walk *walk, uint32_t limit)
+{
+	int err = 0;
+
+	start_at_entries(graph, scratch, walk->query, limit);
+	if (scratch->cands.n == 0 && entries_renew(graph, limit))
+		start_at_entries(graph, scratch, walk->query, limit);
+	while (err == 0 && candset_peek(&scratch->cands) != CANDSET_SLOT) {
+		if (walk->cancelled != NULL && scratch->hops % SEARCH_ASK_EVERY == 0 &&
+		    walk->cancelled(walk->ctx))
+			return ERR_INTERRUPTED;
+		err = hop(graph, scratch, walk, limit);
+	}
+	return err;
+}
+
+int search_run(struct graph *graph, struct graph_scratch *scratch, const struct search_walk *walk)
+{
+	struct ann_nodes *nodes = graph->nodes;
+	uint32_t limit = scratch_limit(graph);
+	int err;
+
+	scratch->distances = scratch->hops = 0;
+	scratch->n_expanded = 0;
+	err = visited_start(&scratch->seen, limit);
+	if (err == 0)
+		err = candset_start(&scratch->cands, walk->effort > 0 ? walk->effort : 1);
+	if (err)
+		return err;
+	nodes->ops->read_begin(nodes);
+	err = walk_from_entries(graph, scratch, walk, limit);
+	nodes->ops->read_end(nodes);
+	atomic_fetch_add_explicit(&graph->distances, scratch->distances, memory_order_relaxed);
+	atomic_fetch_add_explicit(&graph->hops, scratch->hops, memory_order_relaxed);
+	return err;
+}
+
+int graph_search(struct graph *graph, struct graph_scratch *scratch,
+		 const struct quant_query *query, uint32_t effort, bool (*cancelled)(void *ctx),
+		 void *ctx, const struct graph_hit **hits_out, size_t *n_out)
+{
+	struct search_walk walk = {
+		.query = query, .effort = effort, .cancelled = cancelled, .ctx = ctx};
+	int err;
+
+	*hits_out = NULL;
+	*n_out = 0;
+	err = search_run(graph, scratch, &walk);
+	if (err)
+		return err;
+	candset_finish(&scratch->cands);
+	*hits_out = scratch->cands.items;
+	*n_out = scratch->cands.n;
+	return 0;
+}
