@@ -20,6 +20,7 @@ int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth
 	if (depth > DEPTH_MAX)
 		return ERR_DAMAGED;
 	ids->pager = pager;
+	pager->spaces[FORMAT_SPACE_BUCKET].valid = ids_bucket_valid;
 	ids->seed = seed;
 	ids->depth = depth;
 	ids->buckets = buckets;
@@ -75,9 +76,8 @@ static int find_bucket(struct ids *ids, uint64_t hash, uint32_t *number_out,
 	if (err == 0)
 		err = pager_get(ids->pager, FORMAT_SPACE_BUCKET, *number_out, STORE_HINT_NONE,
 				&page);
-	if (err == 0)
-		err = ids_bucket_valid(page, ids->pager->page_size) ? 0 : ERR_DAMAGED;
-	else if (err == ERR_ABSENT)
+	/* a page that was never written was not judged when it was loaded: it has no magic */
+	if (err == ERR_ABSENT || (err == 0 && get_u32(page) != FORMAT_BUCKET_MAGIC))
 		err = ERR_DAMAGED;
 	*page_out = err == 0 ? page : NULL;
 	return err;

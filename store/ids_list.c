@@ -43,7 +43,7 @@ static int open_bucket(struct ids *ids, uint32_t index, const uint8_t **page_out
 
 	if (err == 0)
 		err = pager_get(ids->pager, FORMAT_SPACE_BUCKET, number, STORE_HINT_NONE, &page);
-	if (err == ERR_ABSENT || (err == 0 && !ids_bucket_valid(page, ids->pager->page_size)))
+	if (err == ERR_ABSENT)
 		err = ERR_DAMAGED;
 	if (err != 0)
 		return err;

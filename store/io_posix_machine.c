@@ -20,7 +20,7 @@ void io_posix_wait(struct store_io *io, pthread_cond_t *cond, pthread_mutex_t *m
 {
 	struct timespec until = {0};
 
-	(void)io; /* all share the clocks */
+	(void)io;				     /* all share the clocks */
 	(void)clock_gettime(CLOCK_REALTIME, &until); /* the clock of conditions; it exists */
 	until.tv_sec += (time_t)(ns / 1000000000u);
 	until.tv_nsec += (long)(ns % 1000000000u);

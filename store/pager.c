@@ -347,6 +347,9 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	if (page->place != 0)
 		err = pager_read_place(pager, page->place, page->checksum,
 				       page_seed(pager->uuid, space, number), frame);
+	if (err == 0 && page->place != 0 && pager->spaces[space].valid != NULL &&
+	    !pager->spaces[space].valid(frame, pager->page_size))
+		err = ERR_DAMAGED;
 	(void)pthread_mutex_lock(&pager->lock);
 	/* room also for the pages in limbo, which may come back */
 	if (err == 0)

@@ -82,6 +82,11 @@ struct pager_space {
 	_Atomic uint32_t pages; /* logical pages */
 	struct pager_level levels[PAGER_LEVELS]; /* [0]: leaves; guarded by group->lock */
 	_Atomic uint64_t stored_bytes, stored_pages; /* for the compression ratio */
+	/*
+	 * Judges a page read from disk before anyone sees it; NULL: any content will do. Set before the
+	 * space is used. What is in memory afterwards was written by this program.
+	 */
+	bool (*valid)(const uint8_t *page, uint32_t page_size);
 };
 
 struct pager_ref { /* one page, as an element of lists */

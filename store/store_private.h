@@ -2,7 +2,8 @@
  * store_private.h - the open store, shared by the files that implement store.h.
  *
  *   store.c       opening, closing, simple questions
- *   commit.c      put, delete, rename, set_attr: one record, then memory
+ *   commit.c      put, delete, rename, set_attr: one record, then memory (with commit_apply.c)
+ *   replay.c      the same from records of the log
  *   checkpoint.c  pages out, slot over, log cut; the background thread
  *   recover.c     what an open finds on disk, and replay
  *   check.c       the same without changing anything, for `vecfs check`
@@ -68,7 +69,7 @@ struct store {
 /* An empty shell, to be filled by recover_load; freed by store_abandon. NULL: out of memory. */
 struct store *store_new(struct store_io *io, const struct store_opts *opts);
 
-/* --- commit.c --- */
+/* --- replay.c --- */
 
 /* Applies a record of the log to memory, while recovering. */
 int commit_replay(struct store *store, const struct wal_record *record);

@@ -143,11 +143,11 @@ struct wal_scan_opts {
 	 * (a commit slot names it), so that a bad header in it is damage, not an unfinished file.
 	 */
 	uint64_t from_seq;
+	bool from_may_be_new; /* from_seq was only going to be made: it may be unfinished */
 	/*
 	 * Visit only records above; they must start at after_lsn + 1. With both 0 the log may
 	 * start with any LSN.
 	 */
-	bool from_may_be_new; /* from_seq was only going to be made: it may be unfinished */
 	uint64_t after_lsn;
 	uint64_t known_lsn; /* an LSN known durable otherwise (a commit slot's), or 0 */
 };
@@ -155,15 +155,19 @@ struct wal_scan_opts {
 /*
  * Reads the log from from_seq on, verifies it (magic, epoch, chain of hashes, LSNs without gap) and
  * visits each good record above after_lsn in order. At the first bad place it decides by the table
- * in docs/format.md and fills report (release with wal_report_release). Returns 0 when the scan ran,
- * whatever the verdict; ERR_IO when reading failed; ERR_ABSENT when from_seq != 0 is missing;
+ * in docs/format.md and fills report (release with wal_report_release). Returns 0 when the scan
+ * ran, whatever the verdict; ERR_IO when reading failed; ERR_ABSENT when from_seq != 0 is missing;
  * ERR_FORMAT when a needed segment belongs to another store; or the visitor's result.
  */
 int wal_scan(const struct wal_scan_opts *opts, wal_visit visit, void *ctx,
 	     struct wal_report *report, struct err_msg *msg);
 void wal_report_release(struct wal_report *report);
 
-/* As wal_scan's second half: visits every self-valid record of all segments, good chain or not. */
+/*
+ * Visits every self-valid record above after_lsn of all segments from from_seq on, good chain or
+ * not, in the order in which they lie there; an LSN can come twice. Segments without a readable
+ * header are passed over. Errors as wal_scan.
+ */
 int wal_salvage(const struct wal_scan_opts *opts, wal_visit visit, void *ctx);
 
 #endif

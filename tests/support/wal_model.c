@@ -192,3 +192,43 @@ enum wal_verdict wal_model_scan(const struct wal_model *model, const struct wal_
 		wal_report_release(&report);
 	return verdict;
 }
+
+struct wal_stats wal_model_stats(struct wal_model *model)
+{
+	struct wal_stats stats;
+
+	wal_get_stats(model->wal, &stats);
+	return stats;
+}
+
+static int fail_calls(void *ctx, const char *call, uint64_t nth)
+{
+	const struct wal_model_fault *fault = ctx;
+
+	if (strcmp(call, fault->call) != 0 || nth < fault->nth || nth > fault->nth + 1)
+		return 0;
+	return nth == fault->nth ? fault->result : fault->then;
+}
+
+void wal_model_set_fault(struct wal_model *model, struct wal_model_fault *fault)
+{
+	io_mem_set_fault(model->medium, fault != NULL ? fail_calls : NULL, fault);
+}
+
+bool wal_model_fail_memory(void *ctx)
+{
+	int *left = ctx;
+
+	return (*left)-- == 0;
+}
+
+void wal_model_check_whole(struct wal_model *model, uint64_t from_seq, uint64_t after_lsn)
+{
+	struct wal_scan_opts opts = wal_model_scan_opts(model, model->io, from_seq);
+	struct wal_model_seen seen;
+
+	opts.after_lsn = after_lsn;
+	model->has_maybe = false;
+	assert_int_equal(wal_model_scan(model, &opts, &seen, NULL), WAL_ENDS_WELL);
+	assert_int_equal(seen.count, model->n - after_lsn);
+}

@@ -64,6 +64,20 @@ void wal_model_turn_unsealed(struct wal_model *model);
 /* Forgets the writer and what is above last_lsn, then starts a new writer. */
 void wal_model_restart(struct wal_model *model, const struct wal_report *report);
 
+struct wal_stats wal_model_stats(struct wal_model *model);
+
+/* A fault hook for the nth call of one name, and with `then` (0: none) the one after it. */
+struct wal_model_fault {
+	const char *call;
+	uint64_t nth;
+	int result, then;
+};
+
+/* Sets the hook; NULL takes it away. Counts of calls start again. */
+void wal_model_set_fault(struct wal_model *model, struct wal_model_fault *fault);
+/* A hook for mem_set_fault that fails the allocation after *(int *)ctx others. */
+bool wal_model_fail_memory(void *ctx);
+
 /* Options of a scan that starts at from_seq. */
 struct wal_scan_opts wal_model_scan_opts(const struct wal_model *model, struct store_io *io,
 					 uint64_t from_seq);
@@ -72,5 +86,8 @@ int wal_model_check(void *ctx, const struct wal_record *record);
 /* Scans, with nothing wrong delivered, and returns the verdict. Release report if it is given. */
 enum wal_verdict wal_model_scan(const struct wal_model *model, const struct wal_scan_opts *opts,
 				struct wal_model_seen *seen_out, struct wal_report *report_out);
+
+/* All records above after_lsn are found, nothing else is, and the log ends well. */
+void wal_model_check_whole(struct wal_model *model, uint64_t from_seq, uint64_t after_lsn);
 
 #endif

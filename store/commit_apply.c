@@ -1,0 +1,139 @@
+/*
+ * commit_apply.c - the two halves of a commit that replay shares: bringing in all that a change
+ * needs, and making it in memory.
+ *
+ * Invariant: after apply the tables in memory are what replaying all records up to last_lsn onto the
+ * newest checkpoint gives.
+ */
+#include "store/commit_apply.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* Brings in what changing or removing an existing id needs. */
+int commit_prepare_existing(struct store *store, const struct store_entry *entry)
+{
+	int err = ids_reserve(&store->ids, entry->id, entry->id_len);
+
+	return err != 0 ? err : slots_reserve(&store->slots, entry->slot);
+}
+
+int commit_set_value_size(struct store *store, size_t size)
+{
+	uint32_t known = atomic_load(&store->slots.value_size);
+
+	if (known == 0 && size > 0 && size <= FORMAT_VALUE_MAX && size % 4 == 0) {
+		atomic_store(&store->slots.value_size, (uint32_t)size);
+		return 0;
+	}
+	return size == known && size != 0 ? 0 : ERR_INVALID;
+}
+
+/* Brings in all pages of a put and writes the value into its slot, where nobody looks yet. */
+int commit_prepare_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
+		       const void *value)
+{
+	int err = slots_write_value(&store->slots, entry->slot, value);
+
+	if (err == 0)
+		err = slots_reserve(&store->slots, entry->slot);
+	if (err == 0 && old_slot != STORE_NO_SLOT)
+		err = slots_reserve(&store->slots, old_slot);
+	if (err == 0)
+		err = ids_reserve(&store->ids, entry->id, entry->id_len);
+	return err;
+}
+
+/* Finds both ends of a rename and brings their pages in; *exists: the target is there. */
+int commit_prepare_rename(struct store *store, struct store_entry *from, struct store_entry *to,
+			  unsigned flags, bool *exists)
+{
+	struct store_entry target;
+	int err = ids_find(&store->ids, to->id, to->id_len, &target);
+
+	*exists = err == 0;
+	if (err == ERR_ABSENT)
+		err = (flags & STORE_RENAME_EXCHANGE) != 0 ? ERR_ABSENT : 0;
+	else if (err == 0 && (flags & STORE_RENAME_KEEP) != 0)
+		err = ERR_EXISTS;
+	if (err != 0)
+		return err;
+	if (*exists)
+		*to = target;
+	err = commit_prepare_existing(store, from);
+	if (err == 0 && *exists)
+		err = slots_reserve(&store->slots, to->slot);
+	if (err == 0)
+		err = ids_reserve(&store->ids, to->id, to->id_len);
+	return err;
+}
+
+void commit_apply_dead(struct store *store, uint32_t slot, uint64_t lsn)
+{
+	slots_set(&store->slots, slot, &(struct slots_entry){0, lsn, STORE_SLOT_DEAD});
+}
+
+/* entry->slot is the new slot; old_slot dies. */
+void commit_apply_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
+		      uint64_t lsn)
+{
+	struct slots_entry live = {ids_hash(&store->ids, entry->id, entry->id_len), lsn,
+				   STORE_SLOT_LIVE};
+
+	ids_put(&store->ids, entry);
+	slots_set(&store->slots, entry->slot, &live);
+	if (old_slot != STORE_NO_SLOT)
+		commit_apply_dead(store, old_slot, lsn);
+	if (entry->ino >= store->next_ino)
+		store->next_ino = entry->ino + 1;
+}
+
+/* The slot keeps its LSN: its value did not change. */
+static void move_slot(struct store *store, const struct store_entry *entry)
+{
+	struct slots_entry slot;
+	int err = slots_get(&store->slots, entry->slot, &slot);
+
+	assert(err == 0);
+	(void)err; /* slots_reserve has read the page: it stays in memory */
+	slot.id_hash = ids_hash(&store->ids, entry->id, entry->id_len);
+	slots_set(&store->slots, entry->slot, &slot);
+}
+
+void commit_name_entry(struct store_entry *entry, const char *id, size_t len)
+{
+	memcpy(entry->id, id, len);
+	entry->id[len] = '\0';
+	entry->id_len = (uint16_t)len;
+}
+
+void commit_apply_rename(struct store *store, struct store_entry *from, struct store_entry *to,
+			 bool exchange, uint32_t old_slot, uint64_t lsn)
+{
+	struct store_entry old = *from;
+
+	ids_remove(&store->ids, from->id, from->id_len);
+	commit_name_entry(from, to->id, to->id_len);
+	if (exchange) {
+		commit_name_entry(to, old.id, old.id_len);
+		ids_put(&store->ids, to);
+		move_slot(store, to);
+	}
+	ids_put(&store->ids, from);
+	move_slot(store, from);
+	if (old_slot != STORE_NO_SLOT)
+		commit_apply_dead(store, old_slot, lsn);
+}
+
+void commit_lock_tables(struct store *store)
+{
+	(void)pthread_rwlock_wrlock(&store->ids.lock);
+}
+
+void commit_unlock_tables(struct store *store, uint64_t lsn)
+{
+	store->last_lsn = lsn;
+	atomic_store(&store->commits_since, true);
+	(void)pthread_rwlock_unlock(&store->ids.lock);
+}

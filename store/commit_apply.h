@@ -1,0 +1,39 @@
+/*
+ * commit_apply.h - shared by commit.c and replay.c. All calls: commit lock held, inside the epoch.
+ */
+#ifndef VECFS_STORE_COMMIT_APPLY_H
+#define VECFS_STORE_COMMIT_APPLY_H
+
+#include "store/store_private.h"
+
+/* --- prepare: may fail, changes nothing a reader can tell --- */
+
+/* What changing or removing an existing id needs. */
+int commit_prepare_existing(struct store *store, const struct store_entry *entry);
+/* Learns the size of values from the first one; ERR_INVALID for any other size than that. */
+int commit_set_value_size(struct store *store, size_t size);
+/*
+ * All pages of a put; writes the value into entry->slot, where nobody looks yet. old_slot: the one
+ * that will die, or STORE_NO_SLOT.
+ */
+int commit_prepare_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
+		       const void *value);
+/* Finds both ends of a rename and brings their pages in; *exists: the target is there. */
+int commit_prepare_rename(struct store *store, struct store_entry *from, struct store_entry *to,
+			  unsigned flags, bool *exists);
+void commit_name_entry(struct store_entry *entry, const char *id, size_t len);
+
+/* --- apply: between lock and unlock, after prepare; cannot fail --- */
+
+void commit_lock_tables(struct store *store);
+/* lsn: of the record whose change is complete now. */
+void commit_unlock_tables(struct store *store, uint64_t lsn);
+void commit_apply_dead(struct store *store, uint32_t slot, uint64_t lsn);
+/* entry->slot is the new slot; old_slot dies, unless STORE_NO_SLOT. */
+void commit_apply_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
+		      uint64_t lsn);
+/* to->id is the new name; with exchange `to` takes the old one. old_slot dies, as above. */
+void commit_apply_rename(struct store *store, struct store_entry *from, struct store_entry *to,
+			 bool exchange, uint32_t old_slot, uint64_t lsn);
+
+#endif

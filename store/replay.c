@@ -1,0 +1,155 @@
+/*
+ * replay.c - records of the log, applied to memory again while the store is opened.
+ *
+ * A record was written by commit.c against exactly the state that replay finds, so whatever does not
+ * fit that state is damage, whatever its checksum says.
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "store/base.h"
+#include "store/commit_apply.h"
+#include "store/store_private.h"
+
+static bool id_fits(size_t len)
+{
+	return len > 0 && len <= FORMAT_ID_MAX;
+}
+
+static int replay_put(struct store *store, const struct wal_record *record)
+{
+	const struct format_put *put = (const struct format_put *)record->payload;
+	struct store_entry entry = {0}, old = {0};
+	uint32_t id_len, size, old_slot = STORE_NO_SLOT;
+	int err;
+
+	if (record->length < sizeof(*put))
+		return ERR_DAMAGED;
+	id_len = get_u32(put->id_length);
+	size = get_u32(put->value_size);
+	if (!id_fits(id_len) || record->length != sizeof(*put) + round_up(id_len, 8) + size ||
+	    commit_set_value_size(store, size) != 0 ||
+	    get_u32(put->slot) > atomic_load(&store->slots.count))
+		return ERR_DAMAGED;
+	commit_name_entry(&entry, (const char *)record->payload + sizeof(*put), id_len);
+	entry.ino = get_u64(put->ino);
+	entry.slot = get_u32(put->slot);
+	entry.attr.mtime_ns = (int64_t)get_u64(put->mtime_ns);
+	entry.attr.mode = get_u32(put->mode);
+	entry.attr.uid = get_u32(put->uid);
+	entry.attr.gid = get_u32(put->gid);
+	err = ids_find(&store->ids, entry.id, id_len, &old);
+	if (err == 0 && old.slot != entry.slot)
+		old_slot = old.slot;
+	else if (err != 0 && err != ERR_ABSENT)
+		return err;
+	err = commit_prepare_put(store, &entry, old_slot,
+				 record->payload + sizeof(*put) + round_up(id_len, 8));
+	if (err == 0) {
+		commit_lock_tables(store);
+		commit_apply_put(store, &entry, old_slot, record->lsn);
+		commit_unlock_tables(store, record->lsn);
+	}
+	return err;
+}
+
+static int replay_delete(struct store *store, const struct wal_record *record)
+{
+	const char *id = (const char *)record->payload;
+	struct store_entry entry = {0};
+	int err;
+
+	if (!id_fits(record->length))
+		return ERR_DAMAGED;
+	err = ids_find(&store->ids, id, record->length, &entry);
+	if (err == 0)
+		err = commit_prepare_existing(store, &entry);
+	if (err != 0)
+		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	commit_lock_tables(store);
+	ids_remove(&store->ids, id, record->length);
+	commit_apply_dead(store, entry.slot, record->lsn);
+	commit_unlock_tables(store, record->lsn);
+	return 0;
+}
+
+static int replay_rename(struct store *store, const struct wal_record *record)
+{
+	const struct format_rename *head = (const struct format_rename *)record->payload;
+	const char *ids = (const char *)record->payload + sizeof(*head);
+	struct store_entry from = {0}, to = {0};
+	uint32_t from_len, to_len, old_slot = STORE_NO_SLOT;
+	bool exchange, exists;
+	int err;
+
+	if (record->length < sizeof(*head))
+		return ERR_DAMAGED;
+	from_len = get_u16(head->from_length);
+	to_len = get_u16(head->to_length);
+	exchange = get_u32(head->flags) == 1;
+	if (!id_fits(from_len) || !id_fits(to_len) ||
+	    record->length != sizeof(*head) + from_len + to_len)
+		return ERR_DAMAGED;
+	commit_name_entry(&to, ids + from_len, to_len);
+	err = ids_find(&store->ids, ids, from_len, &from);
+	if (err == 0)
+		err = commit_prepare_rename(store, &from, &to, exchange ? STORE_RENAME_EXCHANGE : 0,
+					    &exists);
+	if (err != 0)
+		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	if (exists && !exchange)
+		old_slot = to.slot;
+	commit_lock_tables(store);
+	commit_apply_rename(store, &from, &to, exchange, old_slot, record->lsn);
+	commit_unlock_tables(store, record->lsn);
+	return 0;
+}
+
+static int replay_setattr(struct store *store, const struct wal_record *record)
+{
+	const struct format_setattr *head = (const struct format_setattr *)record->payload;
+	const char *id = (const char *)record->payload + sizeof(*head);
+	struct store_entry entry = {0};
+	uint32_t id_len;
+	int err;
+
+	if (record->length < sizeof(*head))
+		return ERR_DAMAGED;
+	id_len = get_u32(head->id_length);
+	if (!id_fits(id_len) || record->length != sizeof(*head) + id_len)
+		return ERR_DAMAGED;
+	err = ids_find(&store->ids, id, id_len, &entry);
+	if (err == 0)
+		err = ids_reserve(&store->ids, id, id_len);
+	if (err != 0)
+		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	entry.attr.mtime_ns = (int64_t)get_u64(head->mtime_ns);
+	entry.attr.mode = get_u32(head->mode);
+	entry.attr.uid = get_u32(head->uid);
+	entry.attr.gid = get_u32(head->gid);
+	commit_lock_tables(store);
+	ids_put(&store->ids, &entry);
+	commit_unlock_tables(store, record->lsn);
+	return 0;
+}
+
+int commit_replay(struct store *store, const struct wal_record *record)
+{
+	int err = ERR_DAMAGED;
+
+	epoch_enter(store->epoch);
+	if (record->type == FORMAT_PUT)
+		err = replay_put(store, record);
+	else if (record->type == FORMAT_DELETE)
+		err = replay_delete(store, record);
+	else if (record->type == FORMAT_RENAME)
+		err = replay_rename(store, record);
+	else if (record->type == FORMAT_SETATTR)
+		err = replay_setattr(store, record);
+	else if (record->type == FORMAT_SYNC) {
+		store->last_lsn = record->lsn;
+		err = 0;
+	}
+	epoch_leave(store->epoch);
+	return err;
+}
