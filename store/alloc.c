@@ -197,6 +197,11 @@ int alloc_new(struct alloc **alloc_out, uint64_t first_block)
 	return 0;
 }
 
+void alloc_rewind(struct alloc *alloc)
+{
+	alloc->cursor = alloc->first;
+}
+
 void alloc_free(struct alloc *alloc)
 {
 	if (alloc == NULL)

@@ -25,6 +25,8 @@ void alloc_free(struct alloc *alloc); /* accepts NULL */
  * at the end of the used space. ERR_NOMEM; ERR_FULL when block numbers run out (2^36).
  */
 int alloc_take(struct alloc *alloc, uint32_t n, uint64_t *block_out);
+/* The next allocation starts at the front, so that the end of the head can empty. */
+void alloc_rewind(struct alloc *alloc);
 /*
  * Marks blocks in use, for the walk at open. ERR_DAMAGED, and nothing changed, if one of them
  * already is. Costs a bit of memory for each block up to the last: compare that with the size of

@@ -22,15 +22,15 @@ struct check {
 	store_progress progress;
 	void *ctx;
 	struct store_check_report *report;
-	uint8_t *buf;	/* one page */
+	uint8_t *buf;	      /* one page */
 	uint64_t done, total; /* pages, for progress */
 };
 
-static const char *const space_names[FORMAT_SPACES] = {
-	"value", "slot table", "id directory", "id", "graph", "code", "graph header"};
+static const char *const space_names[FORMAT_SPACES] = {"value", "slot table", "id directory", "id",
+						       "graph", "code",	      "graph header"};
 
 __attribute__((format(printf, 3, 4))) static void say(struct check *check, bool damage,
-						       const char *format, ...)
+						      const char *format, ...)
 {
 	char text[600];
 	va_list args;
@@ -94,17 +94,19 @@ static void check_page(struct check *check, enum format_space space, uint32_t nu
 			       page_seed(pager->uuid, space, number), check->buf);
 	if (err == 0)
 		return;
-	say(check, true, "Page checksum mismatch: %s page %" PRIu32 " at byte %" PRIu64
-	    " of the file (%s)%s",
+	say(check, true,
+	    "Page checksum mismatch: %s page %" PRIu32 " at byte %" PRIu64 " of the file (%s)%s",
 	    space_names[space], number, at.block * FORMAT_BLOCK, err_str(err),
-	    space >= FORMAT_SPACE_GRAPH
-		    ? "; the graph is built anew at the next mount, no vector is lost"
-		    : "");
+	    space >= FORMAT_SPACE_GRAPH ?
+		    "; the graph is built anew at the next mount, no vector is lost" :
+		    "");
 	if (space == FORMAT_SPACE_VALUE)
 		say_ids(check, number);
 	else if (space == FORMAT_SPACE_BUCKET)
-		say(check, true, "the ids on id page %" PRIu32 " cannot be found by name; restore "
-		    "the store from a copy", number);
+		say(check, true,
+		    "the ids on id page %" PRIu32 " cannot be found by name; restore "
+		    "the store from a copy",
+		    number);
 }
 
 static void check_pages(struct check *check)
@@ -217,11 +219,13 @@ static void check_opening(struct check *check, const struct store_open_report *r
 
 	check->report->log_records = log->records;
 	if (head_read(check->store->io, &head, slots, &n, &bad, NULL) == 0 && bad)
-		say(check, true, "a commit slot is damaged; the other one and the log give the "
-				 "full state, the next mount writes it anew");
+		say(check, true,
+		    "a commit slot is damaged; the other one and the log give the "
+		    "full state, the next mount writes it anew");
 	else if (report->older_slot)
-		say(check, true, "the newest commit slot points to a damaged page map; the older "
-				 "one and the log give the full state");
+		say(check, true,
+		    "the newest commit slot points to a damaged page map; the older "
+		    "one and the log give the full state");
 	if (report->cut_bytes != 0 || report->discarded != 0)
 		say(check, false, "%s", report->note.text);
 }
@@ -246,8 +250,11 @@ int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *va
 		store_finding finding, store_progress progress, void *ctx,
 		struct store_check_report *report_out, struct err_msg *msg)
 {
-	struct check check = {.value_bad = value_bad, .finding = finding, .progress = progress,
-			      .ctx = ctx, .report = report_out};
+	struct check check = {.value_bad = value_bad,
+			      .finding = finding,
+			      .progress = progress,
+			      .ctx = ctx,
+			      .report = report_out};
 	struct store_open_report report = {0};
 	struct wal_report log = {0};
 	struct err_msg why = {{0}};

@@ -23,8 +23,10 @@
 
 #define DEFAULT_CHECKPOINT_BYTES (64u << 20)
 #define IDLE_NS (60ull * 1000000000)
+#define SHRINK_BLOCKS 256u /* the head is cut when at least so much of its end is unused */
 #define TICK_NS 1000000000ull
 #define PAUSE_NS 10000000ull
+#define PRESSED_HARD 4u /* times the bounds that start a checkpoint: writers wait */
 #define PAUSES_MAX 200u /* a writer never waits longer than so many pauses for a checkpoint */
 
 void store_poison(struct store *store)
@@ -89,8 +91,12 @@ static void freeze(struct store *store, bool switch_segment, struct head_slot *s
 static int write_pages(struct store *store, bool graph, struct head_slot *slot)
 {
 	struct pager *pager = store->pager;
-	int err = pager_write_frozen(pager, PAGER_META);
+	int err;
 
+	(void)pthread_mutex_lock(&pager->alloc_lock);
+	alloc_rewind(pager->alloc);
+	(void)pthread_mutex_unlock(&pager->alloc_lock);
+	err = pager_write_frozen(pager, PAGER_META);
 	if (err == 0 && graph)
 		err = pager_write_frozen(pager, PAGER_GRAPH);
 	if (err == 0)
@@ -107,6 +113,16 @@ static int write_pages(struct store *store, bool graph, struct head_slot *slot)
 	return store->io->ops->sync(store->io);
 }
 
+/* Gives back the end of the head that neither slot speaks of. */
+static void shrink(struct store *store, uint64_t blocks)
+{
+	if (blocks + SHRINK_BLOCKS < store->file_blocks)
+		store->io->ops->discard(store->io, blocks * FORMAT_BLOCK,
+					(store->file_blocks - blocks) * FORMAT_BLOCK);
+	if (blocks > store->file_blocks || blocks + SHRINK_BLOCKS < store->file_blocks)
+		store->file_blocks = blocks;
+}
+
 /* C6 and C7. */
 static int publish(struct store *store, bool graph, struct head_slot *slot)
 {
@@ -118,6 +134,7 @@ static int publish(struct store *store, bool graph, struct head_slot *slot)
 					  store->slot.generation);
 	if (err != 0)
 		return err;
+	shrink(store, slot->blocks > store->slot.blocks ? slot->blocks : store->slot.blocks);
 	store->slot = *slot;
 	store->next_generation = slot->generation + 1;
 	atomic_store(&store->generation, slot->generation);
@@ -178,7 +195,9 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 	atomic_store(&store->checkpoint_ns_last, now(store) - start);
 	atomic_fetch_add(&store->checkpoint_ns_total, now(store) - start);
 	atomic_fetch_add(&store->checkpoints, 1);
-	return wal_remove_below(store->wal, older_segment);
+	/* the slot stands: segments that stay because of an error are removed after the next one */
+	(void)wal_remove_below(store->wal, older_segment);
+	return 0;
 }
 
 /* --- the public calls --- */
@@ -193,17 +212,21 @@ int store_checkpoint(struct store *store)
 	return err;
 }
 
-int store_graph_freeze(struct store *store, uint64_t *lsn_out)
+int store_graph_begin(struct store *store)
 {
-	if (store->wal == NULL || atomic_load(&store->poisoned))
+	if (store_read_only(store))
 		return ERR_READONLY;
 	(void)pthread_mutex_lock(&store->checkpoint_lock);
+	return 0;
+}
+
+void store_graph_freeze(struct store *store, uint64_t *lsn_out)
+{
 	(void)pthread_mutex_lock(&store->commit_lock);
 	store->graph_lsn_next = store->last_lsn;
 	(void)pthread_mutex_unlock(&store->commit_lock);
 	pager_freeze(store->pager, PAGER_GRAPH);
 	*lsn_out = store->graph_lsn_next;
-	return 0;
 }
 
 int store_blob_write(struct store *store, enum store_space space, uint32_t page, const void *buf)
@@ -227,6 +250,24 @@ void store_graph_abort(struct store *store)
 	(void)pthread_mutex_unlock(&store->checkpoint_lock);
 }
 
+int store_graph_reset(struct store *store)
+{
+	int err = 0;
+
+	(void)pthread_mutex_lock(&store->checkpoint_lock);
+	for (int space = FORMAT_SPACE_GRAPH; err == 0 && space < FORMAT_SPACES; space++)
+		err = pager_reset_space(store->pager, (enum format_space)space);
+	if (err == 0)
+		atomic_store(&store->graph_lsn, 0);
+	if (err == 0 && !store_read_only(store)) {
+		store->graph_lsn_next = 0;
+		pager_freeze(store->pager, PAGER_GRAPH);
+		err = checkpoint_run(store, CHECKPOINT_NORMAL, true);
+	}
+	(void)pthread_mutex_unlock(&store->checkpoint_lock);
+	return err;
+}
+
 int store_sync(struct store *store)
 {
 	uint64_t lsn;
@@ -248,8 +289,8 @@ static uint64_t dirty_bytes(struct store *store)
 
 static uint64_t checkpoint_bytes(const struct store *store)
 {
-	return store->opts.checkpoint_bytes != 0 ? store->opts.checkpoint_bytes
-						 : DEFAULT_CHECKPOINT_BYTES;
+	return store->opts.checkpoint_bytes != 0 ? store->opts.checkpoint_bytes :
+						   DEFAULT_CHECKPOINT_BYTES;
 }
 
 /* times: how often the bounds that start a checkpoint are reached. */
@@ -259,19 +300,25 @@ static bool pressed(struct store *store, uint64_t times)
 	       dirty_bytes(store) > atomic_load(&store->pager->limit) / 2 * times;
 }
 
-void checkpoint_pressure(struct store *store)
+void checkpoint_pressure(struct store *store, uint64_t bytes)
 {
-	uint32_t size = atomic_load(&store->slots.value_size);
-
-	atomic_fetch_add(&store->bytes_since, size + 128);
-	if (!store->thread_runs || !pressed(store, 1))
+	atomic_fetch_add(&store->bytes_since, bytes + sizeof(struct format_record) + 8);
+	if (!store->threads_run || !pressed(store, 1))
 		return;
 	(void)pthread_mutex_lock(&store->thread_lock);
 	store->wanted = true;
 	(void)pthread_cond_signal(&store->wake);
-	for (unsigned i = 0; i < PAUSES_MAX && pressed(store, 4) && !store->stopping; i++) {
+	(void)pthread_mutex_unlock(&store->thread_lock);
+}
+
+void store_wait_room(struct store *store)
+{
+	if (!store->threads_run || !pressed(store, PRESSED_HARD))
+		return;
+	(void)pthread_mutex_lock(&store->thread_lock);
+	for (unsigned i = 0; i < PAUSES_MAX && pressed(store, PRESSED_HARD) && !store->stopping;
+	     i++)
 		store->io->ops->wait(store->io, &store->progressed, &store->thread_lock, PAUSE_NS);
-	}
 	(void)pthread_mutex_unlock(&store->thread_lock);
 }
 
@@ -301,14 +348,36 @@ static void checkpoint_if_due(struct store *store, bool wanted, uint64_t *last_c
 	*last_commit = now(store);
 }
 
-static void *background(void *arg)
+/* Syncs what is older than a second. */
+static void *keep_log(void *arg)
+{
+	struct store *store = arg;
+	bool stop = false;
+
+	while (!stop) {
+		bool mark = false;
+
+		(void)pthread_mutex_lock(&store->thread_lock);
+		if (!store->stopping)
+			store->io->ops->wait(store->io, &store->stop, &store->thread_lock, TICK_NS);
+		stop = store->stopping;
+		(void)pthread_mutex_unlock(&store->thread_lock);
+		if (wal_tick(store->wal, &mark) != 0)
+			store_poison(store);
+		else if (mark)
+			write_mark(store);
+	}
+	return NULL;
+}
+
+static void *keep_checkpoints(void *arg)
 {
 	struct store *store = arg;
 	uint64_t last_commit = now(store);
 	bool stop = false;
 
 	while (!stop) {
-		bool mark = false, wanted;
+		bool wanted;
 
 		(void)pthread_mutex_lock(&store->thread_lock);
 		if (!store->stopping && !store->wanted)
@@ -317,13 +386,8 @@ static void *background(void *arg)
 		store->wanted = false;
 		stop = store->stopping;
 		(void)pthread_mutex_unlock(&store->thread_lock);
-		if (stop)
-			break;
-		if (wal_tick(store->wal, &mark) != 0)
-			store_poison(store);
-		else if (mark)
-			write_mark(store);
-		checkpoint_if_due(store, wanted, &last_commit);
+		if (!stop)
+			checkpoint_if_due(store, wanted, &last_commit);
 		(void)pthread_mutex_lock(&store->thread_lock);
 		(void)pthread_cond_broadcast(&store->progressed);
 		(void)pthread_mutex_unlock(&store->thread_lock);
@@ -331,23 +395,33 @@ static void *background(void *arg)
 	return NULL;
 }
 
-int checkpoint_start_thread(struct store *store)
+int checkpoint_start_threads(struct store *store)
 {
-	if (pthread_create(&store->thread, NULL, background, store) != 0)
+	if (pthread_create(&store->log_thread, NULL, keep_log, store) != 0)
 		return ERR_NOMEM;
-	store->thread_runs = true;
+	if (pthread_create(&store->checkpoint_thread, NULL, keep_checkpoints, store) != 0) {
+		(void)pthread_mutex_lock(&store->thread_lock);
+		store->stopping = true;
+		(void)pthread_cond_broadcast(&store->stop);
+		(void)pthread_mutex_unlock(&store->thread_lock);
+		(void)pthread_join(store->log_thread, NULL);
+		return ERR_NOMEM;
+	}
+	store->threads_run = true;
 	return 0;
 }
 
-void checkpoint_stop_thread(struct store *store)
+void checkpoint_stop_threads(struct store *store)
 {
-	if (!store->thread_runs)
+	if (!store->threads_run)
 		return;
 	(void)pthread_mutex_lock(&store->thread_lock);
 	store->stopping = true;
+	(void)pthread_cond_broadcast(&store->stop);
 	(void)pthread_cond_broadcast(&store->wake);
 	(void)pthread_cond_broadcast(&store->progressed);
 	(void)pthread_mutex_unlock(&store->thread_lock);
-	(void)pthread_join(store->thread, NULL);
-	store->thread_runs = false;
+	(void)pthread_join(store->log_thread, NULL);
+	(void)pthread_join(store->checkpoint_thread, NULL);
+	store->threads_run = false;
 }

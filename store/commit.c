@@ -136,7 +136,7 @@ out:
 		atomic_store(&store->slots.value_size, 0); /* no value of this size came about */
 	end(store);
 	if (err == 0)
-		checkpoint_pressure(store);
+		checkpoint_pressure(store, id_len + size);
 	return err;
 }
 
@@ -174,7 +174,7 @@ int store_delete(struct store *store, const char *id, size_t id_len, store_commi
 out:
 	end(store);
 	if (err == 0)
-		checkpoint_pressure(store);
+		checkpoint_pressure(store, id_len);
 	return err;
 }
 
@@ -234,6 +234,8 @@ out:
 	if (err == 0 && result_out != NULL)
 		*result_out = result;
 	end(store);
+	if (err == 0)
+		checkpoint_pressure(store, from_len + to_len);
 	return err;
 }
 
@@ -280,6 +282,8 @@ int store_set_attr(struct store *store, const char *id, size_t id_len,
 	commit_unlock_tables(store, lsn);
 out:
 	end(store);
+	if (err == 0)
+		checkpoint_pressure(store, id_len);
 	return err;
 }
 

@@ -51,7 +51,8 @@ static uint32_t take_number(void)
 			if (!atomic_compare_exchange_strong(&taken[i], &expected, true))
 				continue;
 			raise_highest(i + 1);
-			(void)pthread_setspecific(key, (void *)(uintptr_t)(i + 1)); /* else leaks i */
+			(void)pthread_setspecific(key,
+						  (void *)(uintptr_t)(i + 1)); /* else leaks i */
 			return i + 1;
 		}
 		(void)sched_yield(); /* cannot fail on Linux */

@@ -20,8 +20,8 @@
 
 /* One cache line a thread, so that entering costs no traffic between cores. */
 struct epoch_thread {
-	_Alignas(64) _Atomic uint64_t inside; /* epoch at entry, 0 = outside */
-	uint32_t depth;			      /* of nesting; touched by the owner alone */
+	_Alignas(64) _Atomic uint64_t inside;	   /* epoch at entry, 0 = outside */
+	uint32_t depth;				   /* of nesting; touched by the owner alone */
 	_Atomic uint64_t counters[EPOCH_COUNTERS]; /* cheap per-thread counts for the owner's use */
 };
 

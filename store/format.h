@@ -173,12 +173,12 @@ struct format_entry {
 
 /* Log segment: block 0. Records start at 8192. */
 struct format_segment {
-	uint8_t magic[8];      /* 0 */
-	uint8_t version[4];    /* 8 */
-	uint8_t epoch[4];      /* 12 */
-	uint8_t uuid[16];      /* 16 */
-	uint8_t seq[8];	       /* 32 */
-	uint8_t salt[8];       /* 40: random; seeds the hashes of this segment's records */
+	uint8_t magic[8];   /* 0 */
+	uint8_t version[4]; /* 8 */
+	uint8_t epoch[4];   /* 12 */
+	uint8_t uuid[16];   /* 16 */
+	uint8_t seq[8];	    /* 32 */
+	uint8_t salt[8];    /* 40: random; seeds the hashes of this segment's records */
 	/*
 	 * 48: in a segment with which a writer starts, the LSN of its first record: whatever
 	 * earlier segments hold from this LSN on is void. 0 in a segment made ready for a switch:

@@ -76,8 +76,8 @@ static int renew_trunks(struct pager *pager, size_t n, struct pager_extents *tru
 
 	(void)pthread_mutex_lock(&meta->lock);
 	for (size_t i = 0; err == 0 && i < trunks->n; i++)
-		err = pager_extents_add(&meta->freed, place_pack(trunks->list[i].block,
-								 FORMAT_BLOCK, FORMAT_RAW));
+		err = pager_extents_add(
+			&meta->freed, place_pack(trunks->list[i].block, FORMAT_BLOCK, FORMAT_RAW));
 	(void)pthread_mutex_unlock(&meta->lock);
 	if (err != 0)
 		return err;

@@ -26,10 +26,11 @@ int head_decode(const struct format_header *in, const char *name, struct head *h
 {
 	memset(head_out, 0, sizeof(*head_out));
 	if (memcmp(in->magic, FORMAT_HEADER_MAGIC, 8) != 0)
-		return err_set(msg, ERR_FORMAT,
-			       "%s is not a vecfs store; give the path of one, or of a file that does "
-			       "not exist yet to make one",
-			       name);
+		return err_set(
+			msg, ERR_FORMAT,
+			"%s is not a vecfs store; give the path of one, or of a file that does "
+			"not exist yet to make one",
+			name);
 	if (get_u32(in->version) != FORMAT_VERSION)
 		return err_set(msg, ERR_FORMAT,
 			       "%s has format version %u, this program reads version %u; use the "
@@ -97,8 +98,8 @@ int head_decode_slot(const struct head *head, const struct format_slot *in,
 	memset(slot_out, 0, sizeof(*slot_out));
 	if (all_zero(in, sizeof(*in)))
 		return ERR_ABSENT;
-	if (memcmp(in->magic, FORMAT_SLOT_MAGIC, 8) != 0 ||
-	    get_u64(in->checksum) != hash.low64 || get_u64(in->checksum + 8) != hash.high64)
+	if (memcmp(in->magic, FORMAT_SLOT_MAGIC, 8) != 0 || get_u64(in->checksum) != hash.low64 ||
+	    get_u64(in->checksum + 8) != hash.high64)
 		return ERR_DAMAGED;
 	slot_out->generation = get_u64(in->generation);
 	slot_out->epoch = get_u32(in->epoch);
@@ -168,9 +169,10 @@ int head_read(struct store_io *io, struct head *head_out, struct head_slot slots
 		slots_out[1] = slot;
 	}
 	if (*n_out == 0)
-		return err_set(msg, ERR_DAMAGED,
-			       "%s: both commit slots are damaged or missing; restore the file from a "
-			       "copy",
-			       name);
+		return err_set(
+			msg, ERR_DAMAGED,
+			"%s: both commit slots are damaged or missing; restore the file from a "
+			"copy",
+			name);
 	return 0;
 }

@@ -11,8 +11,7 @@
 
 #define DEPTH_MAX 26u
 
-int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth,
-	     uint32_t buckets)
+int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth, uint32_t buckets)
 {
 	pthread_rwlockattr_t attr;
 
@@ -55,8 +54,7 @@ int ids_bucket_number(struct ids *ids, uint32_t index, uint32_t *bucket_out)
 {
 	uint32_t per_page = ids->pager->page_size / 4;
 	const void *page;
-	int err = pager_get(ids->pager, FORMAT_SPACE_DIR, index / per_page, STORE_HINT_NONE,
-			    &page);
+	int err = pager_get(ids->pager, FORMAT_SPACE_DIR, index / per_page, STORE_HINT_NONE, &page);
 
 	if (err != 0)
 		return err == ERR_ABSENT ? ERR_DAMAGED : err;

@@ -30,8 +30,7 @@ struct ids {
 	pthread_rwlock_t lock;
 };
 
-int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth,
-	     uint32_t buckets);
+int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth, uint32_t buckets);
 void ids_release(struct ids *ids);
 
 uint64_t ids_hash(const struct ids *ids, const char *id, size_t len);

@@ -35,8 +35,8 @@ bool ids_bucket_valid(const uint8_t *page, uint32_t page_size)
 	const struct format_bucket *bucket = (const struct format_bucket *)page;
 	uint32_t used = used_bytes(page), count = get_u32(bucket->count), at = 0;
 
-	if (get_u32(bucket->magic) != FORMAT_BUCKET_MAGIC ||
-	    used > page_size - sizeof(*bucket) || get_u32(bucket->depth) > 63)
+	if (get_u32(bucket->magic) != FORMAT_BUCKET_MAGIC || used > page_size - sizeof(*bucket) ||
+	    get_u32(bucket->depth) > 63)
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct format_entry *entry =
@@ -147,8 +147,7 @@ static void cut(uint8_t *page, uint32_t at)
 	change_head(page, -1, -(int32_t)length);
 }
 
-void ids_bucket_remove(uint8_t *page, uint32_t page_size, uint64_t hash, const char *id,
-		       size_t len)
+void ids_bucket_remove(uint8_t *page, uint32_t page_size, uint64_t hash, const char *id, size_t len)
 {
 	const struct format_entry *entry = ids_bucket_find(page, hash, id, len);
 

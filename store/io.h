@@ -92,7 +92,8 @@ struct store_io_ops {
 
 	uint64_t (*now_ns)(struct store_io *io, enum store_clock clock);
 	/* Waits on a condition, whose mutex is held, for about ns at most. Wakes early as it likes. */
-	void (*wait)(struct store_io *io, pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t ns);
+	void (*wait)(struct store_io *io, pthread_cond_t *cond, pthread_mutex_t *mutex,
+		     uint64_t ns);
 	int (*random)(struct store_io *io, void *buf, size_t len);
 	/* Names the current boot of this machine; all zeros where it cannot be known. */
 	void (*boot_id)(struct store_io *io, uint8_t id_out[16]);

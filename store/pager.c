@@ -11,10 +11,10 @@
 #include "store/mem.h"
 #include "store/page.h"
 
-#define CHUNKS_MAX (1u << 20)		   /* 2^30 pages a space */
+#define CHUNKS_MAX (1u << 20) /* 2^30 pages a space */
 #define HEAT_NEW 1u
 #define HEAT_MAX 3u
-#define EVICT_SHARE 64u	 /* once over the limit, 1/64 goes at a time */
+#define EVICT_SHARE 64u /* once over the limit, 1/64 goes at a time */
 #define VECTOR_SHARE 8u /* graph and map pages go only when vectors hold less than 1/8 */
 
 enum pager_group_name pager_group_of(enum format_space space)
@@ -129,7 +129,6 @@ static uint8_t *frame_of(struct pager *pager, const struct pager_chunk *chunk, u
 {
 	return chunk->frames + (size_t)(page % PAGER_CHUNK) * pager->page_size;
 }
-
 
 int pager_grow(struct pager *pager, enum format_space name, uint32_t page)
 {

@@ -48,14 +48,14 @@ enum pager_state { PAGE_ABSENT, PAGE_LOADING, PAGE_RESIDENT, PAGE_COOLING };
 enum pager_group_name { PAGER_META, PAGER_GRAPH, PAGER_GROUPS };
 
 struct pager_page {
-	uint64_t place;	   /* owned by who loads or writes the page */
-	uint64_t checksum; /* likewise */
+	uint64_t place;		    /* owned by who loads or writes the page */
+	uint64_t checksum;	    /* likewise */
 	_Atomic uint32_t dirty_gen; /* changed under group->lock */
 	uint32_t placed_gen; /* generation in which place was written; guarded by group->lock */
 	_Atomic uint8_t state;
 	_Atomic uint8_t heat; /* chances left when the clock hand passes */
-	uint8_t copied;	   /* frozen content was taken; guarded by group->lock */
-	uint8_t preimage;  /* it lies in group->preimages; guarded by group->lock */
+	uint8_t copied;	      /* frozen content was taken; guarded by group->lock */
+	uint8_t preimage;     /* it lies in group->preimages; guarded by group->lock */
 };
 
 struct pager_chunk {
@@ -77,10 +77,10 @@ struct pager_level {
 };
 
 struct pager_space {
-	_Atomic(struct pager_chunk *) *chunks; /* table, grown chunk by chunk */
-	size_t n_chunks; /* guarded by pager->lock */
-	_Atomic uint32_t pages; /* logical pages */
-	struct pager_level levels[PAGER_LEVELS]; /* [0]: leaves; guarded by group->lock */
+	_Atomic(struct pager_chunk *) *chunks;	     /* table, grown chunk by chunk */
+	size_t n_chunks;			     /* guarded by pager->lock */
+	_Atomic uint32_t pages;			     /* logical pages */
+	struct pager_level levels[PAGER_LEVELS];     /* [0]: leaves; guarded by group->lock */
 	_Atomic uint64_t stored_bytes, stored_pages; /* for the compression ratio */
 	/*
 	 * Judges a page read from disk before anyone sees it; NULL: any content will do. Set before the
@@ -110,12 +110,12 @@ struct pager_preimage {
 
 struct pager_group {
 	pthread_mutex_t lock;
-	_Atomic uint32_t gen; /* written under lock */
-	uint32_t frozen_gen; /* 0: no flush under way; guarded by lock */
+	_Atomic uint32_t gen;	/* written under lock */
+	uint32_t frozen_gen;	/* 0: no flush under way; guarded by lock */
 	uint32_t published_gen; /* places of later generations are in no slot; guarded by lock */
 	struct pager_ref *dirty, *frozen; /* guarded by lock */
 	size_t n_dirty, cap_dirty, n_frozen, cap_frozen;
-	size_t frozen_total; /* n_frozen as of the last freeze; guarded by lock */
+	size_t frozen_total;		  /* n_frozen as of the last freeze; guarded by lock */
 	struct pager_preimage *preimages; /* guarded by lock */
 	size_t n_preimages, cap_preimages;
 	struct pager_extents freed; /* replaced since the last publication; guarded by lock */
@@ -143,9 +143,9 @@ struct pager {
 	struct pager_group groups[PAGER_GROUPS];
 
 	pthread_mutex_t lock;
-	pthread_cond_t loaded; /* some page left LOADING; with lock */
-	struct pager_ring rings[STORE_CLASSES];	 /* guarded by lock */
-	struct pager_limbo *limbo; /* guarded by lock */
+	pthread_cond_t loaded;			/* some page left LOADING; with lock */
+	struct pager_ring rings[STORE_CLASSES]; /* guarded by lock */
+	struct pager_limbo *limbo;		/* guarded by lock */
 	size_t n_limbo, cap_limbo;
 	_Atomic uint64_t resident[STORE_CLASSES]; /* bytes */
 	_Atomic uint64_t misses[STORE_CLASSES], evictions[STORE_CLASSES];
@@ -211,8 +211,8 @@ void pager_age(struct pager *pager);
 int pager_blob_read(struct pager *pager, enum format_space space, uint32_t page, void *buf);
 int pager_blob_write(struct pager *pager, enum format_space space, uint32_t page, const void *buf);
 /*
- * Empties a space that nobody reads or has changed (else ERR_BUSY): its blocks are freed by the next
- * publication of its group.
+ * Empties a space that nobody reads (else ERR_BUSY). Changes in its group that were not published are
+ * lost; its blocks are freed by the next publication of the group. Not between freeze and publication.
  */
 int pager_reset_space(struct pager *pager, enum format_space space);
 
@@ -222,8 +222,8 @@ int pager_reset_space(struct pager *pager, enum format_space space);
  * Takes over the maps under the roots of a slot, whose head has `blocks` blocks: reads and verifies
  * every map page, marks all blocks in use. ERR_DAMAGED with a sentence when something does not fit; then the pager must be freed.
  */
-int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES],
-	       uint64_t blocks, struct err_msg *msg);
+int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES], uint64_t blocks,
+	       struct err_msg *msg);
 
 /* --- disk helpers shared by the above --- */
 

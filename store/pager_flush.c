@@ -25,8 +25,8 @@ int pager_extents_add(struct pager_extents *extents, uint64_t place)
 	err = mem_grow((void **)&extents->list, &extents->cap, extents->n + 1,
 		       sizeof(*extents->list));
 	if (err == 0)
-		extents->list[extents->n++] =
-			(struct pager_extent){at.block, place_blocks(at.bytes)};
+		extents->list[extents->n++] = (struct pager_extent){at.block,
+								    place_blocks(at.bytes)};
 	return err;
 }
 
@@ -142,8 +142,7 @@ static void thaw_list(struct pager *pager, struct pager_group *group)
 
 	for (size_t i = 0; i < group->n_frozen; i++) {
 		struct pager_ref ref = group->frozen[i];
-		struct pager_page *page =
-			pager_page(pager, (enum format_space)ref.space, ref.page);
+		struct pager_page *page = pager_page(pager, (enum format_space)ref.space, ref.page);
 
 		if (atomic_load(&page->dirty_gen) != group->frozen_gen)
 			continue;
@@ -246,8 +245,7 @@ static bool next_frozen(struct pager *pager, struct pager_group *group,
 	}
 	while (!found && group->n_frozen > 0) {
 		struct pager_ref ref = group->frozen[--group->n_frozen];
-		struct pager_page *page =
-			pager_page(pager, (enum format_space)ref.space, ref.page);
+		struct pager_page *page = pager_page(pager, (enum format_space)ref.space, ref.page);
 
 		if (atomic_load(&page->dirty_gen) != group->frozen_gen)
 			continue; /* changed again: its pre-image was written */
@@ -374,8 +372,7 @@ int pager_blob_read(struct pager *pager, enum format_space space, uint32_t numbe
 				page_seed(pager->uuid, space, number), buf);
 }
 
-int pager_blob_write(struct pager *pager, enum format_space space, uint32_t number,
-		     const void *buf)
+int pager_blob_write(struct pager *pager, enum format_space space, uint32_t number, const void *buf)
 {
 	struct pager_group *group = &pager->groups[pager_group_of(space)];
 	struct flush_buffers none = {0};

@@ -119,9 +119,9 @@ static int write_node(struct pager *pager, enum format_space name, unsigned leve
 		}
 		if (err == 0) {
 			memcpy(node->place, place, sizeof(place));
-			node->checksum = page_checksum(
-				bytes, pager->page_size,
-				page_map_seed(pager->uuid, name, level, index));
+			node->checksum =
+				page_checksum(bytes, pager->page_size,
+					      page_map_seed(pager->uuid, name, level, index));
 			node->placed_gen = group->frozen_gen;
 			node->dirty = false;
 		}
@@ -205,6 +205,21 @@ static int drop_place(struct pager *pager, struct pager_group *group, uint64_t *
 	return err;
 }
 
+/* What was changed in the group's pages and not written is no longer wanted. */
+static void forget_dirty(struct pager *pager, struct pager_group *group)
+{
+	(void)pthread_mutex_lock(&group->lock);
+	for (size_t i = 0; i < group->n_dirty; i++) {
+		struct pager_ref ref = group->dirty[i];
+
+		atomic_store(&pager_page(pager, (enum format_space)ref.space, ref.page)->dirty_gen,
+			     0);
+	}
+	group->n_dirty = 0;
+	atomic_store(&group->dirty_bytes, 0);
+	(void)pthread_mutex_unlock(&group->lock);
+}
+
 int pager_reset_space(struct pager *pager, enum format_space name)
 {
 	struct pager_group *group = &pager->groups[pager_group_of(name)];
@@ -212,6 +227,7 @@ int pager_reset_space(struct pager *pager, enum format_space name)
 	uint32_t pages = atomic_load(&space->pages);
 	int err = 0;
 
+	forget_dirty(pager, group);
 	pager_drop(pager);
 	(void)pthread_mutex_lock(&group->lock);
 	for (uint32_t i = 0; err == 0 && i < pages; i++)
@@ -359,11 +375,11 @@ static int load_map(struct pager *pager, enum format_space name, const struct fo
 	return err;
 }
 
-int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES],
-	       uint64_t blocks, struct err_msg *msg)
+int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES], uint64_t blocks,
+	       struct err_msg *msg)
 {
-	static const char *const names[FORMAT_SPACES] = {
-		"values", "slots", "id directory", "ids", "graph", "codes", "graph header"};
+	static const char *const names[FORMAT_SPACES] = {"values", "slots", "id directory", "ids",
+							 "graph",  "codes", "graph header"};
 	uint8_t *bytes = mem_alloc_aligned(FORMAT_BLOCK, pager->page_size);
 	int err = 0;
 
@@ -394,8 +410,7 @@ int pager_check(struct pager *pager)
 			if (atomic_load(&page->dirty_gen) != 0 && state != PAGE_RESIDENT &&
 			    state != PAGE_COOLING)
 				err = ERR_DAMAGED;
-			if (place_unpack(page->place, &at) &&
-			    alloc_is_free(pager->alloc, at.block))
+			if (place_unpack(page->place, &at) && alloc_is_free(pager->alloc, at.block))
 				err = ERR_DAMAGED;
 		}
 	}

@@ -14,6 +14,10 @@
 #include "store/mem.h"
 #include "store/store_private.h"
 
+/* Only when checkpoints fail does the log grow so far; deletions may use the last part. */
+#define LOG_CAP (8ull << 30)
+#define LOG_RESERVE (1ull << 20)
+
 static void release_tables(struct store *store)
 {
 	slots_release(&store->slots);
@@ -37,8 +41,7 @@ static int keep_needed(void *ctx, uint64_t block, uint64_t blocks, bool needed)
 			err = mem_grow((void **)&pager->aging.list, &pager->aging.cap,
 				       pager->aging.n + 1, sizeof(*pager->aging.list));
 		if (err == 0)
-			pager->aging.list[pager->aging.n++] =
-				(struct pager_extent){block + i, 1};
+			pager->aging.list[pager->aging.n++] = (struct pager_extent){block + i, 1};
 	}
 	return err;
 }
@@ -76,17 +79,19 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 	if (err != 0)
 		return err_set(msg, err, "%s: %s", store->io->ops->name(store->io), err_str(err));
 	if (size / FORMAT_BLOCK < slot->blocks)
-		return err_set(msg, ERR_DAMAGED,
-			       "%s is truncated: it has %llu bytes, its commit slot speaks of %llu; "
-			       "restore it from a copy",
-			       store->io->ops->name(store->io), (unsigned long long)size,
-			       (unsigned long long)slot->blocks * FORMAT_BLOCK);
+		return err_set(
+			msg, ERR_DAMAGED,
+			"%s is truncated: it has %llu bytes, its commit slot speaks of %llu; "
+			"restore it from a copy",
+			store->io->ops->name(store->io), (unsigned long long)size,
+			(unsigned long long)slot->blocks * FORMAT_BLOCK);
 	err = pager_new(&store->pager, store->io, store->epoch, store->head.uuid,
 			store->head.page_size,
 			store->opts.cache_bytes != 0 ? store->opts.cache_bytes : 1u << 20);
 	if (err != 0)
-		return err_set(msg, err, "mmap failed: Cannot allocate memory (address space for "
-					 "pages); raise the limit on virtual memory (ulimit -v)");
+		return err_set(msg, err,
+			       "mmap failed: Cannot allocate memory (address space for "
+			       "pages); raise the limit on virtual memory (ulimit -v)");
 	err = pager_load(store->pager, slot->roots, slot->blocks, msg);
 	if (err == 0)
 		err = load_free_list(store, slot);
@@ -104,6 +109,7 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 		return err_set(msg, err, "%s: the slot table cannot be read: %s",
 			       store->io->ops->name(store->io), err_str(err));
 	store->slot = *slot;
+	store->file_blocks = size / FORMAT_BLOCK;
 	store->next_ino = slot->next_ino;
 	store->last_lsn = slot->ckpt_lsn;
 	atomic_store(&store->generation, slot->generation);
@@ -172,9 +178,10 @@ static int judge_log(struct store *store, const struct wal_report *log,
 	report->replayed = log->records;
 	if (log->verdict == WAL_TORN_TAIL) {
 		report->cut_bytes = log->bad_bytes;
-		(void)err_set(&report->note, 0,
-			      "%s: the log ends in %llu bytes of an unfinished record; they were cut",
-			      name, (unsigned long long)log->bad_bytes);
+		(void)err_set(
+			&report->note, 0,
+			"%s: the log ends in %llu bytes of an unfinished record; they were cut",
+			name, (unsigned long long)log->bad_bytes);
 	} else if (log->verdict == WAL_UNSYNCED_CUT) {
 		report->discarded = log->readable_beyond;
 		(void)err_set(&report->note, 0,
@@ -184,28 +191,29 @@ static int judge_log(struct store *store, const struct wal_report *log,
 	} else if (log->verdict == WAL_DAMAGED) {
 		if (store->opts.read_only && store->opts.recover_prefix) {
 			report->discarded = log->readable_beyond;
-			(void)err_set(&report->note, 0,
-				      "%s: the log is damaged in segment %llu at byte %llu; serving "
-				      "the state up to LSN %llu, %llu later records are left out",
-				      name, (unsigned long long)log->bad_seq,
-				      (unsigned long long)log->bad_offset,
-				      (unsigned long long)log->last_lsn,
-				      (unsigned long long)log->readable_beyond);
+			(void)err_set(
+				&report->note, 0,
+				"%s: the log is damaged in segment %llu at byte %llu; serving "
+				"the state up to LSN %llu, %llu later records are left out",
+				name, (unsigned long long)log->bad_seq,
+				(unsigned long long)log->bad_offset,
+				(unsigned long long)log->last_lsn,
+				(unsigned long long)log->readable_beyond);
 			return 0;
 		}
-		return err_set(msg, ERR_DAMAGED,
-			       "WAL replay failed: %s-wal.%llu is damaged at byte %llu and records "
-			       "after it were acknowledged; mount with -o ro,recover=prefix to read "
-			       "the state up to LSN %llu, or restore the segment from a copy",
-			       name, (unsigned long long)log->bad_seq,
-			       (unsigned long long)log->bad_offset,
-			       (unsigned long long)log->last_lsn);
+		return err_set(
+			msg, ERR_DAMAGED,
+			"WAL replay failed: %s-wal.%llu is damaged at byte %llu and records "
+			"after it were acknowledged; mount with -o ro,recover=prefix to read "
+			"the state up to LSN %llu, or restore the segment from a copy",
+			name, (unsigned long long)log->bad_seq, (unsigned long long)log->bad_offset,
+			(unsigned long long)log->last_lsn);
 	}
 	return 0;
 }
 
-static int replay_log(struct store *store, struct store_open_report *report,
-		      struct wal_report *log, struct err_msg *msg)
+static int replay_log(struct store *store, struct store_open_report *report, struct wal_report *log,
+		      struct err_msg *msg)
 {
 	struct wal_scan_opts scan = {
 		.io = store->io,
@@ -273,6 +281,8 @@ int recover_take_over(struct store *store, const struct wal_report *log, struct 
 		.io = store->io,
 		.epoch = store->slot.epoch + 1,
 		.durability = store->opts.durability,
+		.cap = LOG_CAP,
+		.reserve = LOG_RESERVE,
 	};
 	uint64_t seq = log->next_seq != 0 ? log->next_seq : 1;
 	int err;

@@ -16,12 +16,10 @@ static int check_geometry(const struct store_geometry *geometry, uint32_t *page_
 	*page_size = geometry->page_size != 0 ? geometry->page_size : FORMAT_PAGE_DEFAULT;
 	if (!is_power_of_two(*page_size) || *page_size < FORMAT_PAGE_MIN ||
 	    *page_size > FORMAT_PAGE_MAX)
-		return err_set(msg, ERR_INVALID,
-			       "page size %u: give a power of two from %u to %u",
+		return err_set(msg, ERR_INVALID, "page size %u: give a power of two from %u to %u",
 			       (unsigned)geometry->page_size, FORMAT_PAGE_MIN, FORMAT_PAGE_MAX);
 	if (geometry->value_size > FORMAT_VALUE_MAX || geometry->value_size % 4 != 0)
-		return err_set(msg, ERR_INVALID,
-			       "value size %u: give a multiple of 4, at most %u",
+		return err_set(msg, ERR_INVALID, "value size %u: give a multiple of 4, at most %u",
 			       (unsigned)geometry->value_size, FORMAT_VALUE_MAX);
 	return 0;
 }
@@ -29,7 +27,9 @@ static int check_geometry(const struct store_geometry *geometry, uint32_t *page_
 int store_create(struct store_io *io, const struct store_geometry *geometry, struct err_msg *msg)
 {
 	struct head head = {0};
-	struct head_slot slot = {.generation = 1, .clean = true, .next_ino = 1,
+	struct head_slot slot = {.generation = 1,
+				 .clean = true,
+				 .next_ino = 1,
 				 .first_segment = 1,
 				 .blocks = FORMAT_PAGES_AT / FORMAT_BLOCK};
 	uint8_t *bytes = NULL;
@@ -59,8 +59,7 @@ int store_create(struct store_io *io, const struct store_geometry *geometry, str
 		return err_set(msg, err, "%s exists already; give another name or remove it",
 			       io->ops->name(io));
 	if (err != 0)
-		return err_set(msg, err, "%s cannot be made: %s", io->ops->name(io),
-			       err_str(err));
+		return err_set(msg, err, "%s cannot be made: %s", io->ops->name(io), err_str(err));
 	return 0;
 }
 
@@ -70,7 +69,7 @@ static void destroy(struct store *store)
 {
 	if (store == NULL)
 		return;
-	checkpoint_stop_thread(store);
+	checkpoint_stop_threads(store);
 	wal_free(store->wal);
 	slots_release(&store->slots);
 	ids_release(&store->ids);
@@ -80,6 +79,7 @@ static void destroy(struct store *store)
 	(void)pthread_mutex_destroy(&store->commit_lock);
 	(void)pthread_mutex_destroy(&store->checkpoint_lock);
 	(void)pthread_mutex_destroy(&store->thread_lock);
+	(void)pthread_cond_destroy(&store->stop);
 	(void)pthread_cond_destroy(&store->wake);
 	(void)pthread_cond_destroy(&store->progressed);
 	mem_free(store);
@@ -95,6 +95,7 @@ struct store *store_new(struct store_io *io, const struct store_opts *opts)
 	(void)pthread_mutex_init(&store->commit_lock, NULL);
 	(void)pthread_mutex_init(&store->checkpoint_lock, NULL);
 	(void)pthread_mutex_init(&store->thread_lock, NULL);
+	(void)pthread_cond_init(&store->stop, NULL);
 	(void)pthread_cond_init(&store->wake, NULL);
 	(void)pthread_cond_init(&store->progressed, NULL);
 	store->io = io;
@@ -129,7 +130,7 @@ int store_open(struct store_io *io, const struct store_opts *opts, struct store 
 	if (err == 0 && !opts->read_only)
 		err = recover_take_over(store, &log, msg);
 	if (err == 0 && !opts->read_only && opts->background) {
-		err = checkpoint_start_thread(store);
+		err = checkpoint_start_threads(store);
 		if (err != 0)
 			(void)err_set(msg, err, "the checkpoint thread cannot be started");
 	}
@@ -170,7 +171,7 @@ int store_close(struct store *store)
 
 	if (store == NULL)
 		return 0;
-	checkpoint_stop_thread(store);
+	checkpoint_stop_threads(store);
 	if (store->wal != NULL && !atomic_load(&store->poisoned)) {
 		(void)pthread_mutex_lock(&store->checkpoint_lock);
 		err = checkpoint_run(store, CHECKPOINT_CLEAN, false);
@@ -388,19 +389,6 @@ uint64_t store_graph_lsn(const struct store *store)
 	return atomic_load(&store->graph_lsn);
 }
 
-int store_graph_reset(struct store *store)
-{
-	int err = 0;
-
-	(void)pthread_mutex_lock(&store->checkpoint_lock);
-	for (int s = FORMAT_SPACE_GRAPH; err == 0 && s < FORMAT_SPACES; s++)
-		err = pager_reset_space(store->pager, (enum format_space)s);
-	if (err == 0)
-		atomic_store(&store->graph_lsn, 0);
-	(void)pthread_mutex_unlock(&store->checkpoint_lock);
-	return err;
-}
-
 /* --- care --- */
 
 void store_drop_caches(struct store *store)
@@ -420,7 +408,14 @@ static void count_cache(struct store *store, uint64_t hits[], uint64_t misses[],
 
 void store_reset_metrics(struct store *store)
 {
-	count_cache(store, store->hits_base, store->misses_base, store->evictions_base);
+	uint64_t hits[STORE_CLASSES], misses[STORE_CLASSES], evictions[STORE_CLASSES];
+
+	count_cache(store, hits, misses, evictions);
+	for (int c = 0; c < STORE_CLASSES; c++) {
+		atomic_store(&store->hits_base[c], hits[c]);
+		atomic_store(&store->misses_base[c], misses[c]);
+		atomic_store(&store->evictions_base[c], evictions[c]);
+	}
 }
 
 static void pager_stats(struct store *store, struct store_stats *out)
@@ -430,9 +425,9 @@ static void pager_stats(struct store *store, struct store_stats *out)
 
 	count_cache(store, out->hits, out->misses, out->evictions);
 	for (int c = 0; c < STORE_CLASSES; c++) {
-		out->hits[c] -= store->hits_base[c];
-		out->misses[c] -= store->misses_base[c];
-		out->evictions[c] -= store->evictions_base[c];
+		out->hits[c] -= atomic_load(&store->hits_base[c]);
+		out->misses[c] -= atomic_load(&store->misses_base[c]);
+		out->evictions[c] -= atomic_load(&store->evictions_base[c]);
 		out->resident_bytes[c] = atomic_load(&pager->resident[c]);
 	}
 	out->page_bytes_logical = atomic_load(&values->stored_pages) * pager->page_size;

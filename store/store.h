@@ -148,6 +148,12 @@ int store_get(struct store *store, const char *id, size_t id_len, struct store_e
 int store_list(struct store *store, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	       size_t cap, size_t *n_out);
 
+/*
+ * To be called before a write, with no lock held that others need: waits, two seconds at most, while
+ * checkpoints are far behind the writes.
+ */
+void store_wait_room(struct store *store);
+
 /* Waits until everything committed before the call is durable. ERR_READONLY when that failed. */
 int store_sync(struct store *store);
 
@@ -217,20 +223,24 @@ int store_page_change(struct store *store, uint32_t page, void **page_out);
 int store_blob_read(struct store *store, enum store_space space, uint32_t page, void *buf);
 
 /*
- * Publishing the graph: freeze, then any number of store_blob_write, then store_graph_commit, which
+ * Publishing the graph: begin (waits for a running checkpoint), freeze, then any number of store_blob_write, then store_graph_commit, which
  * runs a checkpoint, or store_graph_abort; all on one thread. Until commit returns 0 the previous
- * published graph stands. A freeze that succeeded must be followed by commit or abort; commit ends
- * the publication also when it fails.
+ * published graph stands. A begin that succeeded must be followed by commit or abort; commit ends
+ * the publication also when it fails. No page of STORE_GRAPH may change during the freeze alone.
  * *lsn_out becomes graph_lsn: the last LSN committed before the freeze.
  */
-int store_graph_freeze(struct store *store, uint64_t *lsn_out);
+int store_graph_begin(struct store *store);
+void store_graph_freeze(struct store *store, uint64_t *lsn_out);
 int store_blob_write(struct store *store, enum store_space space, uint32_t page, const void *buf);
 int store_graph_commit(struct store *store);
 /* Ends a publication without publishing, after an error: what was frozen is dirty again. */
 void store_graph_abort(struct store *store);
 /* LSN of the published graph, 0 when there is none. */
 uint64_t store_graph_lsn(const struct store *store);
-/* Forgets the published graph (damaged, or built for other parameters): all three spaces empty. */
+/*
+ * Forgets the graph (damaged, or built for other parameters): all three spaces are empty, also on
+ * disk unless the store is read-only. Nobody reads or changes them meanwhile (ERR_BUSY).
+ */
 int store_graph_reset(struct store *store);
 
 /* --- care --- */

@@ -34,34 +34,36 @@ struct store {
 	struct wal *wal; /* NULL while recovering and when read-only */
 
 	pthread_mutex_t commit_lock; /* one commit at a time */
-	uint64_t next_ino; /* guarded by commit_lock */
+	uint64_t next_ino;	     /* guarded by commit_lock */
 	uint64_t last_lsn; /* guarded by commit_lock; replay counts here before there is a log */
 	_Atomic bool poisoned;
-	_Atomic bool commits_since; /* something was committed after the last checkpoint */
+	_Atomic bool commits_since;   /* something was committed after the last checkpoint */
 	_Atomic uint64_t bytes_since; /* of log, likewise; an estimate */
 
 	pthread_mutex_t checkpoint_lock; /* one checkpoint or graph publication at a time */
-	struct head_slot slot; /* newest durable; guarded by checkpoint_lock */
-	uint64_t next_generation;   /* guarded by checkpoint_lock */
-	uint64_t segment_after_lsn; /* the current segment's records are above; likewise */
-	struct pager_extents trunks; /* of the newest free list; guarded by checkpoint_lock */
-	bool graph_frozen; /* between freeze and commit; guarded by checkpoint_lock */
+	struct head_slot slot;		 /* newest durable; guarded by checkpoint_lock */
+	uint64_t next_generation;	 /* guarded by checkpoint_lock */
+	uint64_t segment_after_lsn;	 /* the current segment's records are above; likewise */
+	struct pager_extents trunks;	 /* of the newest free list; guarded by checkpoint_lock */
+	uint64_t file_blocks;	 /* the head has at least so many; guarded by checkpoint_lock */
 	uint64_t graph_lsn_next; /* guarded by checkpoint_lock */
 	_Atomic uint64_t graph_lsn;
 	_Atomic uint64_t generation, ckpt_lsn;
 	_Atomic uint64_t checkpoints, checkpoint_failures;
 	_Atomic uint64_t checkpoint_ns_last, checkpoint_ns_total, checkpoint_pause_ns_max;
 
-	/* background thread */
-	pthread_t thread;
-	bool thread_runs;
+	/* background threads: one for the log, so that its syncs never wait for a checkpoint */
+	pthread_t log_thread, checkpoint_thread;
+	bool threads_run;
 	pthread_mutex_t thread_lock;
-	pthread_cond_t wake;	   /* with thread_lock: the thread should look */
+	pthread_cond_t stop;	   /* with thread_lock: the log thread should end */
+	pthread_cond_t wake;	   /* with thread_lock: the checkpoint thread should look */
 	pthread_cond_t progressed; /* with thread_lock: a checkpoint ended */
 	bool stopping, wanted;	   /* guarded by thread_lock */
 
-	uint64_t hits_base[STORE_CLASSES], misses_base[STORE_CLASSES];
-	uint64_t evictions_base[STORE_CLASSES]; /* as of the last store_reset_metrics */
+	/* as of the last store_reset_metrics */
+	_Atomic uint64_t hits_base[STORE_CLASSES], misses_base[STORE_CLASSES];
+	_Atomic uint64_t evictions_base[STORE_CLASSES];
 };
 
 /* --- store.c --- */
@@ -79,10 +81,10 @@ int commit_replay(struct store *store, const struct wal_record *record);
 enum checkpoint_kind { CHECKPOINT_NORMAL, CHECKPOINT_CLEAN };
 /* graph: publishes the frozen graph too. checkpoint_lock held. */
 int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph);
-int checkpoint_start_thread(struct store *store);
-void checkpoint_stop_thread(struct store *store);
-/* After a commit: wakes the thread when enough has gathered; waits a little when far too much has. */
-void checkpoint_pressure(struct store *store);
+int checkpoint_start_threads(struct store *store);
+void checkpoint_stop_threads(struct store *store);
+/* After a commit of so many bytes of log: wakes the thread when enough has gathered. */
+void checkpoint_pressure(struct store *store, uint64_t bytes);
 /* Nothing on disk can be trusted to be what memory says: no more writes. */
 void store_poison(struct store *store);
 

@@ -164,8 +164,8 @@ int client_get(struct client *client, const char *id, struct mark *mark_out)
 	got = read(fd, client->scratch, bytes + 1);
 	err = got < 0 ? -errno : 0;
 	close(fd);
-	if (err == 0 && ((size_t)got != bytes ||
-			 !mark_read(client->scratch, client->dim, mark_out)))
+	if (err == 0 &&
+	    ((size_t)got != bytes || !mark_read(client->scratch, client->dim, mark_out)))
 		err = -EBADMSG;
 	return err;
 }
@@ -249,6 +249,23 @@ int client_list(struct client *client, int (*seen)(void *ctx, const char *id), v
 		err = -errno;
 	closedir(dir);
 	return err;
+}
+
+long client_metric(const char *mount, const char *name)
+{
+	char path[4096], line[1024];
+	size_t length = strlen(name);
+	long value = -1;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "%s/status/metrics", mount);
+	in = fopen(path, "r");
+	while (in != NULL && fgets(line, sizeof(line), in) != NULL)
+		if (strncmp(line, name, length) == 0 && line[length] == ' ')
+			value = strtol(line + length, NULL, 10);
+	if (in != NULL)
+		fclose(in);
+	return value;
 }
 
 bool client_is_dead(int err)

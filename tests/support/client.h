@@ -55,6 +55,9 @@ int client_order(struct client *client, const char *word);
 /* Calls seen for each name of the folder; its first negative result ends the listing. */
 int client_list(struct client *client, int (*seen)(void *ctx, const char *id), void *ctx);
 
+/* A number without labels of status/metrics, or -1. */
+long client_metric(const char *mount, const char *name);
+
 /* Whether this errno is what callers of a daemon that was killed get. */
 bool client_is_dead(int err);
 

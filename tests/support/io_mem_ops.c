@@ -189,9 +189,10 @@ static void op_discard(struct store_io *io, uint64_t offset, uint64_t len)
 
 	io_mem_lock(medium);
 	if (offset < medium->head.len) {
-		if (len > medium->head.len - offset)
-			len = medium->head.len - offset;
-		memset(medium->head.bytes + offset, 0, (size_t)len);
+		if (len >= medium->head.len - offset)
+			medium->head.len = (size_t)offset; /* a discarded end is gone */
+		else
+			memset(medium->head.bytes + offset, 0, (size_t)len);
 	}
 	io_mem_unlock(medium);
 }

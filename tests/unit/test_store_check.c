@@ -67,9 +67,8 @@ static void put(struct store *store, uint32_t id, float first)
 
 	for (uint32_t i = 0; i < WORDS; i++)
 		value[i] = first + (float)(i * id % 17);
-	assert_int_equal(store_put(store, name, len, value, sizeof(value), &attr, 0, NULL, NULL,
-				   NULL),
-			 0);
+	assert_int_equal(
+		store_put(store, name, len, value, sizeof(value), &attr, 0, NULL, NULL, NULL), 0);
 }
 
 /* A closed store, or one that ended without closing. */

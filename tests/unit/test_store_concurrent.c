@@ -135,9 +135,11 @@ static void *change_graph(void *arg)
 		if (next(&state) % 64 == 0) {
 			uint64_t lsn;
 
-			err = store_graph_freeze(w->store, &lsn);
-			if (err == 0)
+			err = store_graph_begin(w->store);
+			if (err == 0) {
+				store_graph_freeze(w->store, &lsn);
 				err = store_graph_commit(w->store);
+			}
 			if (err != 0)
 				atomic_fetch_add(&w->bad, 1);
 		}
@@ -160,10 +162,10 @@ static void *checkpoints(void *arg)
 
 static void test_all_at_once(void **state)
 {
-	void *(*const work[])(void *) = {write_some, write_some, read_some,
+	void *(*const work[])(void *) = {write_some, write_some,   read_some,
 					 read_some,  change_graph, checkpoints};
-	struct store_opts opts = {.cache_bytes = 256 << 10, .background = true,
-				  .checkpoint_bytes = 64 << 10};
+	struct store_opts opts = {
+		.cache_bytes = 256 << 10, .background = true, .checkpoint_bytes = 64 << 10};
 	struct store_geometry geometry = {.page_size = 4096};
 	struct io_mem *medium = io_mem_new(1);
 	struct store_io *io = io_mem_attach(medium);

@@ -88,7 +88,8 @@ static void operate(struct world *w, uint32_t op)
 		settle(&w->allowed[id], op, err == 0);
 	}
 	if (err == 0 && result.old_slot != STORE_NO_SLOT)
-		(void)store_slot_release(w->store, result.old_slot); /* may fail: costs space only */
+		(void)store_slot_release(w->store,
+					 result.old_slot); /* may fail: costs space only */
 	if (op % 17 == 16)
 		(void)store_checkpoint(w->store); /* may fail: the log has everything */
 	if (op % 11 == 10)
@@ -174,7 +175,8 @@ static int fail_planned(void *ctx, const char *call, uint64_t nth)
 {
 	struct plan *plan = ctx;
 
-	if (strcmp(call, plan->call) != 0 || nth < plan->nth || (nth > plan->nth && !plan->for_ever))
+	if (strcmp(call, plan->call) != 0 || nth < plan->nth ||
+	    (nth > plan->nth && !plan->for_ever))
 		return 0;
 	plan->hit = true;
 	return plan->result;
