@@ -200,6 +200,8 @@ $(filter $(B)/tests/unit/test_fs_%,$(call programs,$(unit_src))): \
 $(call programs,$(outer_src) $(bench_src)): %: %.o $(libsupport) $(libann) $(libstore)
 	$(link) $(cmocka_libs) $(libs)
 
+$(B)/tests/recall/fashion: $(call objects,$(addprefix tests/demo/,idx.c truth.c answer.c files.c \
+	progress.c))
 $(B)/tests/bench/nullfs: $(B)/tests/bench/nullfs.o $(libstore)
 	$(link) $(fuse_libs)
 $(B)/tests/bench/write_files: $(B)/tests/bench/write_files.o $(B)/tests/demo/idx.o $(libstore)

@@ -13,14 +13,12 @@
 #include <string.h>
 
 #include "ann/collection.h"
-#include "ann/find.h"
+#include "ann/find_context.h"
 #include "ann/indexer.h"
+#include "ann/load.h"
 #include "ann/persist.h"
 #include "ann/validate.h"
 #include "store/mem.h"
-
-#define CODE_BITS_DEFAULT 4u
-#define LOAD_SLOTS 65536u /* slots whose states are read in one go */
 
 const char *ann_metric_name(enum ann_metric metric)
 {
@@ -49,109 +47,14 @@ bool ann_metric_parse(const char *name, enum ann_metric *out)
 
 /* --- opening --- */
 
-static uint32_t code_bits_of(const struct ann *ann, uint32_t stored)
+static int load(struct ann *ann, struct err_msg *note_out)
 {
-	if (ann->opts.code_bits != 0)
-		return ann->opts.code_bits;
-	return stored != 0 ? stored : CODE_BITS_DEFAULT;
-}
+	uint32_t dim = store_value_size(ann->store) / (uint32_t)sizeof(float);
+	int err = load_index(ann, dim, note_out);
 
-static int set_up(struct ann *ann, uint32_t dim, uint32_t code_bits)
-{
-	return index_set_up(&ann->index, ann->metric, dim, code_bits, ann->opts.effort);
-}
-
-/*
- * Sets up the index and takes the published graph into it. *bitmap_out: the slots it held, NULL when
- * there is none or it cannot be used; then it is forgotten, with a note.
- */
-static int load_graph(struct ann *ann, uint32_t dim, struct persist_head *head,
-		      uint8_t **bitmap_out, struct err_msg *note_out)
-{
-	struct err_msg why = {""};
-	int graph_err = persist_read_head(ann->store, head, &why);
-	int err = graph_err == ERR_NOMEM
-			  ? graph_err
-			  : set_up(ann, dim, code_bits_of(ann, graph_err == 0 ? head->code_bits : 0));
-
-	*bitmap_out = NULL;
-	if (err != 0 || graph_err == ERR_ABSENT)
-		return err;
-	if (graph_err == 0)
-		graph_err = persist_load(&ann->index, head, bitmap_out, &why);
-	if (graph_err == 0 || graph_err == ERR_NOMEM)
-		return graph_err;
-	(void)err_set(note_out, 0, "the graph is built anew, all vectors are there: %s", why.text);
-	/* The codes may be half read: start from clean ones. */
-	index_tear_down(&ann->index);
-	err = set_up(ann, dim, code_bits_of(ann, 0));
-	if (err == 0 && !ann->read_only)
-		err = store_graph_reset(ann->store);
-	return err;
-}
-
-static bool held(const uint8_t *bitmap, const struct persist_head *head, uint32_t slot)
-{
-	return bitmap != NULL && slot < head->slots && (bitmap[slot / 8] >> slot % 8 & 1) != 0;
-}
-
-/* Enters slots first ... end - 1 as they are in the store and were in the published graph. */
-static int load_slots(struct ann *ann, uint32_t first, uint32_t end,
-		      const struct persist_head *head, const uint8_t *bitmap)
-{
-	uint64_t graph_lsn = store_graph_lsn(ann->store);
-	int err = pending_begin(&ann->pending, first, end - first);
-
-	if (err != 0)
-		return err;
-	store_read_begin(ann->store);
-	for (uint32_t slot = first; slot < end && err == 0; slot++) {
-		bool in_graph = held(bitmap, head, slot);
-		enum store_slot_state state = STORE_SLOT_FREE;
-		uint64_t lsn = 0;
-
-		err = store_slot(ann->store, slot, &state, &lsn);
-		if (err != 0 || state == STORE_SLOT_FREE)
-			continue;
-		if (state == STORE_SLOT_LIVE) {
-			/* Younger than the graph: the slot was reused, the node is another's. */
-			in_graph = in_graph && lsn <= graph_lsn;
-			pending_load_live(&ann->pending, slot, in_graph);
-		} else {
-			pending_load_dead(&ann->pending, slot, in_graph);
-		}
-		if (in_graph) {
-			graph_state_set(&ann->index.states, slot,
-					state == STORE_SLOT_LIVE ? GRAPH_LINKED : GRAPH_TOMBSTONE);
-			atomic_fetch_add(&ann->index.linked, 1);
-		}
-	}
-	store_read_end(ann->store);
-	pending_end(&ann->pending, end - first);
-	return err;
-}
-
-static int load(struct ann *ann, uint32_t dim, struct err_msg *note_out)
-{
-	struct persist_head head;
-	uint8_t *bitmap = NULL;
-	uint32_t slots = store_slots(ann->store);
-	struct store_stats stats;
-	int err = load_graph(ann, dim, &head, &bitmap, note_out);
-
-	for (uint32_t first = 0; err == 0 && first < slots; first += LOAD_SLOTS) {
-		err = load_slots(ann, first, slots - first < LOAD_SLOTS ? slots : first + LOAD_SLOTS,
-				 &head, bitmap);
-		if (slots - first < LOAD_SLOTS)
-			break;
-	}
-	mem_free(bitmap);
-	if (err != 0)
-		return err;
-	store_get_stats(ann->store, &stats);
-	pending_set_lsn(&ann->pending, stats.last_lsn);
-	err = indexer_new(&ann->indexer, ann,
-			  ann->opts.background && !ann->read_only ? ann->opts.threads : 0);
+	if (err == 0)
+		err = indexer_new(&ann->indexer, ann,
+				  ann->opts.background && !ann->read_only ? ann->opts.threads : 0);
 	if (err == 0)
 		atomic_store(&ann->ready, true);
 	return err;
@@ -195,7 +98,7 @@ static void free_ann(struct ann *ann)
 {
 	indexer_free(ann->indexer);
 	workers_free(ann->workers);
-	find_release(ann);
+	find_context_release(ann);
 	pending_release(&ann->pending);
 	index_release(&ann->index);
 	pthread_rwlock_destroy(&ann->gate);
@@ -232,7 +135,7 @@ int ann_open(struct store *store, const struct ann_opts *opts, struct ann **ann_
 	if (err == 0)
 		err = workers_new(&ann->workers, ann->opts.threads);
 	if (err == 0 && store_value_size(store) != 0)
-		err = load(ann, store_value_size(store) / (uint32_t)sizeof(float), note_out);
+		err = load(ann, note_out);
 	if (err != 0) {
 		free_ann(ann);
 		return err_set(msg, err, "the collection cannot be opened: %s", err_str(err));
@@ -337,8 +240,7 @@ static int commit_put(struct ann *ann, const struct put *put, uint64_t *ino_out)
 }
 
 /* The dimension is not known: this put decides it, if it gets through. */
-static int first_put(struct ann *ann, const struct put *put, uint64_t *ino_out,
-		     struct err_msg *msg)
+static int first_put(struct ann *ann, const struct put *put, uint64_t *ino_out, struct err_msg *msg)
 {
 	int err = 0;
 
@@ -350,7 +252,7 @@ static int first_put(struct ann *ann, const struct put *put, uint64_t *ino_out,
 		err = commit_put(ann, put, ino_out);
 		goto out;
 	}
-	err = set_up(ann, (uint32_t)put->n, code_bits_of(ann, 0));
+	err = load_fresh(ann, (uint32_t)put->n);
 	if (err != 0)
 		goto out;
 	err = indexer_new(&ann->indexer, ann, ann->opts.background ? ann->opts.threads : 0);
@@ -425,8 +327,7 @@ int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *t
 		err = begin_commit(ann);
 	if (err != 0)
 		return err;
-	err = store_rename(ann->store, from, from_len, to, to_len, flags, death_hook, ann,
-			   &result);
+	err = store_rename(ann->store, from, from_len, to, to_len, flags, death_hook, ann, &result);
 	end_commit(ann);
 	wake(ann, err);
 	return err;
@@ -481,14 +382,13 @@ int ann_check(struct ann *ann, struct err_msg *msg)
 	err = graph_check(&ann->index.graph, atomic_load(&ann->index.room), &report);
 	pthread_rwlock_unlock(&ann->index.freeze);
 	if (err == ERR_DAMAGED)
-		return err_set(msg, err,
-			       "the graph is damaged: %llu nodes over their size, %llu links to "
-			       "themselves, %llu twice, %llu beyond the end; open it again to have "
-			       "it built anew",
-			       (unsigned long long)report.over_cap,
-			       (unsigned long long)report.self_links,
-			       (unsigned long long)report.duplicates,
-			       (unsigned long long)report.beyond);
+		return err_set(
+			msg, err,
+			"the graph is damaged: %llu nodes over their size, %llu links to "
+			"themselves, %llu twice, %llu beyond the end; open it again to have "
+			"it built anew",
+			(unsigned long long)report.over_cap, (unsigned long long)report.self_links,
+			(unsigned long long)report.duplicates, (unsigned long long)report.beyond);
 	return err != 0 ? err_set(msg, err, "the graph cannot be checked: %s", err_str(err)) : 0;
 }
 
@@ -496,8 +396,6 @@ static void graph_stats(struct ann *ann, struct ann_stats *stats)
 {
 	struct index *index = &ann->index;
 
-	stats->linked = atomic_load(&index->linked);
-	stats->linked -= stats->linked < stats->tombstones ? stats->linked : stats->tombstones;
 	stats->distances = atomic_load(&index->graph.distances) + atomic_load(&ann->scanned);
 	stats->hops = atomic_load(&index->graph.hops);
 	stats->inserted = atomic_load(&index->inserted);
@@ -519,13 +417,14 @@ void ann_get_stats(struct ann *ann, struct ann_stats *stats_out)
 	memset(stats_out, 0, sizeof(*stats_out));
 	pending_count(&ann->pending, &counts);
 	stats_out->vectors = counts.live;
-	stats_out->tombstones = counts.tombstones + counts.repaired;
+	stats_out->tombstones = counts.tombstones + counts.repaired + counts.in_hand;
 	stats_out->queries = atomic_load(&ann->queries);
 	stats_out->exact_queries = atomic_load(&ann->exact_queries);
 	stats_out->threads = ann->opts.threads;
 	stats_out->kernel = dist_kernels()->name;
 	if (!atomic_load(&ann->ready))
 		return;
+	stats_out->linked = counts.live - counts.members;
 	stats_out->pending = indexer_left(ann);
 	graph_stats(ann, stats_out);
 }

@@ -38,8 +38,7 @@ static int check_spec(const struct ann *ann, const struct ann_query *spec, struc
 	return 0;
 }
 
-static int check_queries(const struct ann *ann, const float *queries, size_t n,
-			 struct err_msg *msg)
+static int check_queries(const struct ann *ann, const float *queries, size_t n, struct err_msg *msg)
 {
 	uint32_t dim = ann->index.dim;
 	int err = 0;
@@ -59,8 +58,8 @@ static void answer_group(void *ctx, size_t i)
 
 	if (atomic_load(&batch->failed))
 		return;
-	err = find_group(batch->ann, batch->queries + first * batch->ann->index.dim, n,
-			 batch->spec, batch->results + first, &msg);
+	err = find_group(batch->ann, batch->queries + first * batch->ann->index.dim, n, batch->spec,
+			 batch->results + first, &msg);
 	if (err == 0)
 		return;
 	pthread_mutex_lock(&batch->lock);
@@ -122,8 +121,10 @@ static int run(struct batch *batch, struct ann_answer *answer, struct err_msg *m
 	workers_run(ann->workers, (batch->n + batch->group - 1) / batch->group, answer_group,
 		    batch);
 	err = batch->err;
-	if (err != 0 && msg != NULL)
-		*msg = batch->msg;
+	if (err != 0 && batch->msg.text[0] != '\0')
+		(void)err_set(msg, err, "%s", batch->msg.text);
+	else if (err != 0)
+		(void)err_set(msg, err, "the search failed: %s", err_str(err));
 	if (err == 0)
 		err = join(batch, answer);
 	for (size_t q = 0; q < batch->n; q++)

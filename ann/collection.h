@@ -25,13 +25,13 @@ struct find_context;
 struct indexer;
 
 struct ann {
-	struct store *store; /* not owned */
+	struct store *store;  /* not owned */
 	struct ann_opts opts; /* threads filled in, the rest as given */
 	enum ann_metric metric;
 	bool read_only; /* as opened */
 	/* Up to so many linked vectors are scanned; tests set it to 0: then the graph is asked. */
 	uint32_t scan_max;
-	_Atomic bool ready; /* the dimension is known: index is set up, indexer made */
+	_Atomic bool ready;	    /* the dimension is known: index is set up, indexer made */
 	pthread_mutex_t first_lock; /* held over the put that may decide the dimension */
 	/*
 	 * Shared by every commit that moves ids between slots; exclusively by a search that was
@@ -43,7 +43,7 @@ struct ann {
 	struct workers *workers;
 	struct indexer *indexer; /* NULL until ready */
 	pthread_mutex_t contexts_lock;
-	struct find_context *contexts; /* free ones; guarded by contexts_lock */
+	struct find_context *contexts;			  /* free ones; guarded by contexts_lock */
 	_Atomic uint64_t queries, exact_queries, scanned; /* counters */
 };
 

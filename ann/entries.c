@@ -47,8 +47,8 @@ static void measure_sample(const struct graph *graph, struct sample *sample)
 {
 	for (uint32_t c = 0; c < sample->n_candidates; c++)
 		for (uint32_t i = 0; i < sample->n; i++)
-			sample->distances[c][i] =
-				links_distance(graph, sample->slots[c], sample->slots[i]);
+			sample->distances[c][i] = links_distance(graph, sample->slots[c],
+								 sample->slots[i]);
 	for (uint32_t i = 0; i < sample->n; i++)
 		sample->nearest[i] = FLT_MAX;
 }
@@ -63,7 +63,8 @@ static bool choose_next(struct sample *sample, uint32_t *candidate_out)
 
 		for (uint32_t i = 0; i < sample->n; i++)
 			if (sample->distances[c][i] < sample->nearest[i])
-				gain += (double)sample->nearest[i] - (double)sample->distances[c][i];
+				gain += (double)sample->nearest[i] -
+					(double)sample->distances[c][i];
 		if (gain > best) {
 			best = gain;
 			*candidate_out = c;
@@ -76,6 +77,13 @@ static bool choose_next(struct sample *sample, uint32_t *candidate_out)
 	return best > 0;
 }
 
+/* entries_lock is held; the entries themselves are set. */
+static void set_count(struct graph *graph, uint32_t n)
+{
+	atomic_store_explicit(&graph->n_entries, n, memory_order_release);
+	atomic_store_explicit(&graph->empty, n == 0, memory_order_relaxed);
+}
+
 /* entries_lock is held. */
 static void set_entries(struct graph *graph, struct sample *sample)
 {
@@ -84,7 +92,7 @@ static void set_entries(struct graph *graph, struct sample *sample)
 	while (n < GRAPH_ENTRIES && choose_next(sample, &candidate))
 		atomic_store_explicit(&graph->entries[n++], sample->slots[candidate],
 				      memory_order_relaxed);
-	atomic_store_explicit(&graph->n_entries, n, memory_order_release);
+	set_count(graph, n);
 }
 
 /* entries_lock is held. Without memory the first LINKED slot must do. */
@@ -103,7 +111,7 @@ static void choose(struct graph *graph, uint32_t n)
 	while (at < n && scratch_state(graph, at) != GRAPH_LINKED)
 		at++;
 	atomic_store_explicit(&graph->entries[0], at, memory_order_relaxed);
-	atomic_store_explicit(&graph->n_entries, at < n ? 1 : 0, memory_order_release);
+	set_count(graph, at < n ? 1 : 0);
 }
 
 void graph_choose_entries(struct graph *graph, uint32_t slots)
@@ -132,8 +140,9 @@ bool entries_renew(struct graph *graph, uint32_t n)
 {
 	bool any;
 
-	/* No graph yet: do not look through all slots at every search. */
-	if (atomic_load_explicit(&graph->n_entries, memory_order_acquire) == 0)
+	/* Do not look through all slots at every search of an empty graph. */
+	if (atomic_load_explicit(&graph->n_entries, memory_order_acquire) == 0 &&
+	    atomic_load_explicit(&graph->empty, memory_order_relaxed))
 		return false;
 	pthread_mutex_lock(&graph->entries_lock);
 	if (!any_linked(graph, n))
@@ -153,7 +162,7 @@ bool entries_claim(struct graph *graph, uint32_t slot, uint32_t n)
 	if (atomic_load_explicit(&graph->n_entries, memory_order_relaxed) == 0) {
 		atomic_store_explicit(&graph->entries[0], slot, memory_order_relaxed);
 		graph_state_set(graph->states, slot, GRAPH_LINKED);
-		atomic_store_explicit(&graph->n_entries, 1, memory_order_release);
+		set_count(graph, 1);
 		claimed = true;
 	}
 	pthread_mutex_unlock(&graph->entries_lock);

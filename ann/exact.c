@@ -9,8 +9,8 @@
 
 #include "store/err.h"
 
-#define EXACT_STAY 512u	 /* vectors in one read section */
-#define EXACT_AHEAD 64u	 /* vectors whose pages are asked for together */
+#define EXACT_STAY 512u	  /* vectors in one read section */
+#define EXACT_AHEAD 64u	  /* vectors whose pages are asked for together */
 #define EXACT_BATCH 4096u /* linked slots collected at a time */
 
 int exact_judge(struct ann *ann, uint32_t slot, int err, struct err_msg *msg)
@@ -23,8 +23,8 @@ int exact_judge(struct ann *ann, uint32_t slot, int err, struct err_msg *msg)
 		return state_err;
 	if (state != STORE_SLOT_LIVE)
 		return 0;
-	return err_set(msg, err, "the vector in slot %u cannot be read: %s; run vecfs check",
-		       slot, err_str(err));
+	return err_set(msg, err, "the vector in slot %u cannot be read: %s; run vecfs check", slot,
+		       err_str(err));
 }
 
 static int measure_block(const struct exact_scan *scan, const uint32_t *slots,
@@ -101,8 +101,7 @@ int exact_slots(const struct exact_scan *scan, const uint32_t *slots, size_t n,
 		if (err != 0)
 			return err;
 	}
-	atomic_fetch_add_explicit(&scan->ann->scanned, (uint64_t)n * scan->n,
-				  memory_order_relaxed);
+	atomic_fetch_add_explicit(&scan->ann->scanned, (uint64_t)n * scan->n, memory_order_relaxed);
 	return 0;
 }
 

@@ -14,10 +14,10 @@
 
 struct exact_scan {
 	struct ann *ann;
-	const float *queries; /* n * dim */
-	const float *norms;   /* lengths of the queries */
-	size_t n;	      /* 1 ... SCAN_BLOCK */
-	struct best *best;    /* n of them, started */
+	const float *queries;	      /* n * dim */
+	const float *norms;	      /* lengths of the queries */
+	size_t n;		      /* 1 ... SCAN_BLOCK */
+	struct best *best;	      /* n of them, started */
 	bool (*cancelled)(void *ctx); /* may be NULL */
 	void *cancel_ctx;
 	struct err_msg *msg; /* may be NULL */

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "ann/exact.h"
+#include "ann/find_context.h"
 #include "store/mem.h"
 
 #define FIND_ROUNDS 4u
@@ -33,31 +34,6 @@
 #define FIND_SMALL_MIN 1000u
 /* A search this wide costs as much as a scan of so many vectors. */
 #define FIND_WIDE 16u
-
-struct candidate {
-	double distance; /* as the user sees it; INFINITY: found dead */
-	uint64_t lsn;	 /* the slot's entry must not be younger */
-	uint32_t slot;
-};
-
-struct find_context {
-	struct find_context *next; /* free list */
-	struct graph_scratch *graph;
-	struct quant_query query;
-	void *encode; /* scratch of quant_query_set */
-	struct pending_view view, late;
-	struct best best[FIND_GROUP];
-	float norms[FIND_GROUP];
-	double norms_sq[FIND_GROUP];
-	struct candidate *cands;
-	size_t n_cands, cap_cands;
-	struct ann_hit *hits;
-	size_t n_hits, cap_hits;
-	char *ids;
-	size_t ids_len, cap_ids;
-	uint32_t *slots; /* for prefetch */
-	size_t cap_slots;
-};
 
 struct find {
 	struct ann *ann;
@@ -80,102 +56,7 @@ void find_result_release(struct find_result *result)
 	memset(result, 0, sizeof(*result));
 }
 
-/* --- working memory --- */
-
-static void context_free(struct find_context *ctx)
-{
-	if (ctx == NULL)
-		return;
-	graph_scratch_free(ctx->graph);
-	quant_query_release(&ctx->query);
-	mem_free(ctx->encode);
-	pending_view_release(&ctx->view);
-	pending_view_release(&ctx->late);
-	for (size_t i = 0; i < FIND_GROUP; i++)
-		best_release(&ctx->best[i]);
-	mem_free(ctx->cands);
-	mem_free(ctx->hits);
-	mem_free(ctx->ids);
-	mem_free(ctx->slots);
-	mem_free(ctx);
-}
-
-static int context_new(struct ann *ann, struct find_context **ctx_out)
-{
-	struct find_context *ctx = mem_zalloc(1, sizeof(*ctx));
-	int err;
-
-	if (ctx == NULL)
-		return ERR_NOMEM;
-	err = graph_scratch_new(&ann->index.graph, &ctx->graph);
-	if (err == 0)
-		err = quant_query_init(&ctx->query, &ann->index.quant);
-	if (err == 0) {
-		ctx->encode = mem_alloc_aligned(64, quant_scratch_bytes(&ann->index.quant));
-		if (ctx->encode == NULL)
-			err = ERR_NOMEM;
-	}
-	if (err != 0) {
-		context_free(ctx);
-		return err;
-	}
-	*ctx_out = ctx;
-	return 0;
-}
-
-static int context_take(struct ann *ann, struct find_context **ctx_out)
-{
-	struct find_context *ctx;
-
-	pthread_mutex_lock(&ann->contexts_lock);
-	ctx = ann->contexts;
-	if (ctx != NULL)
-		ann->contexts = ctx->next;
-	pthread_mutex_unlock(&ann->contexts_lock);
-	if (ctx == NULL)
-		return context_new(ann, ctx_out);
-	*ctx_out = ctx;
-	return 0;
-}
-
-static void context_give(struct ann *ann, struct find_context *ctx)
-{
-	pthread_mutex_lock(&ann->contexts_lock);
-	ctx->next = ann->contexts;
-	ann->contexts = ctx;
-	pthread_mutex_unlock(&ann->contexts_lock);
-}
-
-void find_release(struct ann *ann)
-{
-	while (ann->contexts != NULL) {
-		struct find_context *ctx = ann->contexts;
-
-		ann->contexts = ctx->next;
-		context_free(ctx);
-	}
-}
-
 /* --- candidates --- */
-
-static int add_candidate(struct find_context *ctx, uint32_t slot, uint64_t lsn)
-{
-	int err = mem_grow((void **)&ctx->cands, &ctx->cap_cands, ctx->n_cands + 1,
-			   sizeof(*ctx->cands));
-
-	if (err == 0)
-		ctx->cands[ctx->n_cands++] = (struct candidate){0.0, lsn, slot};
-	return err;
-}
-
-static int add_all(struct find_context *ctx, const struct graph_hit *hits, size_t n, uint64_t lsn)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < n && err == 0; i++)
-		err = add_candidate(ctx, hits[i].slot, lsn);
-	return err;
-}
 
 /* Measures candidates first ... end - 1 against query q, in one stay in the read section. */
 static int measure_stay(struct find *find, size_t q, size_t first, size_t end)
@@ -189,7 +70,7 @@ static int measure_stay(struct find *find, size_t q, size_t first, size_t end)
 	/* A hint: a page that cannot be read says so below. */
 	(void)store_value_prefetch(ann->store, ctx->slots, end - first);
 	for (size_t i = first; i < end && err == 0; i++) {
-		struct candidate *cand = &ctx->cands[i];
+		struct find_candidate *cand = &ctx->cands[i];
 		const void *value = NULL;
 
 		err = store_value(ann->store, cand->slot, STORE_HINT_NONE, &value);
@@ -224,7 +105,7 @@ static int measure(struct find *find, size_t q, size_t first)
 /* Nearest first; of the same slot, the younger measurement first. */
 static int compare_candidates(const void *a, const void *b)
 {
-	const struct candidate *x = a, *y = b;
+	const struct find_candidate *x = a, *y = b;
 
 	if (x->distance != y->distance)
 		return x->distance < y->distance ? -1 : 1;
@@ -257,7 +138,7 @@ static int ask_graph(struct find *find, size_t q)
 		return err;
 	if (most < effort / 4)
 		most = effort / 4;
-	return add_all(ctx, hits, n < most ? n : most, ctx->view.lsn);
+	return find_context_add_all(ctx, hits, n < most ? n : most, ctx->view.lsn);
 }
 
 /* --- from candidates to hits --- */
@@ -298,7 +179,7 @@ static int resolve(struct find *find, struct resolved *resolved)
 	ctx->n_hits = ctx->ids_len = 0;
 	memset(resolved, 0, sizeof(*resolved));
 	for (size_t i = 0; i < ctx->n_cands; i++) {
-		const struct candidate *cand = &ctx->cands[i];
+		const struct find_candidate *cand = &ctx->cands[i];
 		struct store_entry entry;
 		int err;
 
@@ -369,7 +250,7 @@ static int add_late(struct find *find, size_t q)
 	int err = pending_renew(&find->ann->pending, &ctx->late);
 
 	for (size_t i = 0; i < ctx->late.n && err == 0; i++)
-		err = add_candidate(ctx, ctx->late.slots[i], ctx->late.lsn);
+		err = find_context_add(ctx, ctx->late.slots[i], ctx->late.lsn);
 	if (err == 0)
 		err = measure(find, q, first);
 	return err;
@@ -447,7 +328,7 @@ static int answer_query(struct find *find, size_t q, bool exact, enum outcome *o
 
 	ctx->n_cands = 0;
 	best_finish(best);
-	err = add_all(ctx, best->hits, best->n, ctx->view.lsn);
+	err = find_context_add_all(ctx, best->hits, best->n, ctx->view.lsn);
 	if (err == 0 && !exact) {
 		err = ask_graph(find, q);
 		if (err == ERR_DAMAGED || err == ERR_IO) {
@@ -477,8 +358,7 @@ static bool scan_is_better(const struct find *find)
 		small = FIND_SMALL_MIN;
 	if (small > find->ann->scan_max)
 		small = find->ann->scan_max;
-	return linked <= small ||
-	       (small > 0 && linked <= (uint64_t)FIND_WIDE * effort_of(find));
+	return linked <= small || (small > 0 && linked <= (uint64_t)FIND_WIDE * effort_of(find));
 }
 
 /* Steps 1 to 4 for queries first ... first + n - 1. */
@@ -543,7 +423,7 @@ int find_group(struct ann *ann, const float *queries, size_t n, const struct ann
 			    .want = spec->k + (spec->without != NULL),
 			    .results = results,
 			    .msg = msg};
-	int err = context_take(ann, &find.ctx);
+	int err = find_context_take(ann, &find.ctx);
 
 	if (err != 0)
 		return err;
@@ -555,6 +435,6 @@ int find_group(struct ann *ann, const float *queries, size_t n, const struct ann
 	err = attempt(&find, 0, n, false, outcomes);
 	for (size_t q = 0; q < n && err == 0; q++)
 		err = try_again(&find, q, outcomes);
-	context_give(ann, find.ctx);
+	find_context_give(ann, find.ctx);
 	return err;
 }

@@ -35,7 +35,4 @@ void find_result_release(struct find_result *result);
 int find_group(struct ann *ann, const float *queries, size_t n, const struct ann_query *spec,
 	       struct find_result *results, struct err_msg *msg);
 
-/* Frees the working memory kept for reuse. No search runs. */
-void find_release(struct ann *ann);
-
 #endif

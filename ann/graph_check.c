@@ -14,8 +14,8 @@
 struct check {
 	struct graph *graph;
 	struct graph_check_report *report;
-	uint32_t slots;	  /* those below are looked at */
-	uint32_t *links;  /* room for a record */
+	uint32_t slots;	   /* those below are looked at */
+	uint32_t *links;   /* room for a record */
 	uint64_t *reached; /* bitmap */
 	uint32_t *queue;   /* reached slots; each enters once */
 	size_t n_queued;
@@ -109,8 +109,9 @@ static int check_reachable(struct check *check)
 			reach(check, check->links[i]);
 	}
 	check->report->over_cap = over_cap; /* counted before */
-	check->report->unreachable =
-		check->report->linked > reached ? check->report->linked - reached : 0;
+	check->report->unreachable = check->report->linked > reached ?
+					     check->report->linked - reached :
+					     0;
 	return err;
 }
 
@@ -128,8 +129,8 @@ int graph_check(struct graph *graph, uint32_t slots, struct graph_check_report *
 	err = check_records(&check);
 	if (err == 0)
 		err = check_reachable(&check);
-	if (err == 0 && (report_out->over_cap || report_out->self_links ||
-			 report_out->duplicates || report_out->beyond))
+	if (err == 0 && (report_out->over_cap || report_out->self_links || report_out->duplicates ||
+			 report_out->beyond))
 		err = ERR_DAMAGED;
 out:
 	mem_free(check.links);

@@ -4,7 +4,8 @@
  * Invariants:
  *   1. Room in states, codes and bits grows together; `room` is raised last.
  *   2. Codes are written word by word, atomically, because a flush may copy the page around them.
- *   3. A code is written only while its slot is ABSENT.
+ *   3. A code is written only while its slot is ABSENT. A search that met the tombstone before it
+ *      (vacate) may read half of each: an estimate, put right by the exact measurement.
  */
 #include "ann/index.h"
 
@@ -235,8 +236,9 @@ void index_copy_codes(const struct index *index, uint64_t at, uint8_t *out, size
 			return;
 		}
 		for (size_t i = 0; i < n; i += 4) {
-			const uint32_t *from = (const uint32_t *)(
-				codes_at(&index->codes, (uint32_t)slot) + inside + i);
+			const uint32_t *from =
+				(const uint32_t *)(codes_at(&index->codes, (uint32_t)slot) +
+						   inside + i);
 			uint32_t word = __atomic_load_n(from, __ATOMIC_RELAXED);
 
 			memcpy(out + done + i, &word, sizeof(word));
@@ -293,6 +295,25 @@ static int judge(struct index *index, int err)
 	return err;
 }
 
+/*
+ * A slot that was used again after the graph was published has the node of a vector that died:
+ * repairs around it and takes it out. Caller holds freeze shared.
+ */
+static int vacate(struct index *index, struct index_linker *linker, uint32_t slot)
+{
+	int err;
+
+	if (graph_state(&index->states, slot) != GRAPH_TOMBSTONE)
+		return 0;
+	err = graph_repair(&index->graph, linker->graph, slot);
+	if (err != 0)
+		return err;
+	graph_state_set(&index->states, slot, GRAPH_ABSENT);
+	atomic_fetch_sub(&index->linked, 1);
+	atomic_fetch_add(&index->repaired, 1);
+	return 0;
+}
+
 int index_link(struct index *index, struct index_linker *linker, uint32_t slot)
 {
 	int err;
@@ -305,8 +326,12 @@ int index_link(struct index *index, struct index_linker *linker, uint32_t slot)
 	if (err != 0)
 		return err;
 	pthread_rwlock_rdlock(&index->freeze);
-	index_put_code(index, slot, linker->code);
-	err = judge(index, graph_insert(&index->graph, linker->graph, slot));
+	err = vacate(index, linker, slot);
+	if (err == 0) {
+		index_put_code(index, slot, linker->code);
+		err = graph_insert(&index->graph, linker->graph, slot);
+	}
+	err = judge(index, err);
 	atomic_fetch_add(&index->changed_nodes, 1);
 	pthread_rwlock_unlock(&index->freeze);
 	if (err == 0) {

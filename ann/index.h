@@ -33,11 +33,11 @@ struct index {
 	_Atomic(_Atomic(uint64_t) *) *changed;
 	pthread_rwlock_t freeze;
 	pthread_mutex_t grow_lock;
-	_Atomic uint32_t room;	       /* slots below this have state, code and bit */
-	_Atomic uint64_t changed_nodes; /* inserts, repairs, sweeps since the last flush */
-	_Atomic uint64_t linked;       /* slots inserted and not yet set ABSENT */
+	_Atomic uint32_t room;		     /* slots below this have state, code and bit */
+	_Atomic uint64_t changed_nodes;	     /* inserts, repairs, sweeps since the last flush */
+	_Atomic uint64_t linked;	     /* slots inserted and not yet set ABSENT */
 	_Atomic uint64_t inserted, repaired; /* counters */
-	_Atomic bool centred; /* codes can be made: quant has its centre */
+	_Atomic bool centred;		     /* codes can be made: quant has its centre */
 	_Atomic bool damaged; /* a node could not be read: to be built anew at the next opening */
 };
 
@@ -80,8 +80,8 @@ int index_linker_init(struct index_linker *linker, const struct index *index);
 void index_linker_release(struct index_linker *linker);
 
 /*
- * Encodes a stored vector and inserts it into the graph. Holds freeze itself. The slot is ABSENT and
- * stays stored meanwhile, or dead but not released.
+ * Encodes a stored vector and inserts it into the graph. Holds freeze itself. The slot is ABSENT, or
+ * the tombstone of what was in it before; it stays stored meanwhile, or dead but not released.
  */
 int index_link(struct index *index, struct index_linker *linker, uint32_t slot);
 int index_repair(struct index *index, struct index_linker *linker, uint32_t slot);

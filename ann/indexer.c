@@ -9,7 +9,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "ann/persist.h"
@@ -36,13 +36,13 @@ struct tools {
 struct indexer {
 	struct ann *ann; /* not owned */
 	pthread_mutex_t lock;
-	pthread_cond_t work;	      /* with lock */
-	uint32_t sleeping;	      /* workers; guarded by lock */
-	_Atomic uint32_t may_sleep;   /* workers about to look once more before they sleep */
+	pthread_cond_t work;	    /* with lock */
+	uint32_t sleeping;	    /* workers; guarded by lock */
+	_Atomic uint32_t may_sleep; /* workers about to look once more before they sleep */
 	_Atomic bool stop;
-	_Atomic bool held_off;	      /* after a failure, until the next tick */
-	_Atomic uint64_t done;	      /* units of work, so that the keeper sees idleness */
-	int wake_fd;		      /* wakes the keeper; -1 without one */
+	_Atomic bool held_off; /* after a failure, until the next tick */
+	_Atomic uint64_t done; /* units of work, so that the keeper sees idleness */
+	int wake_fd;	       /* wakes the keeper; -1 without one */
 	pthread_mutex_t flush_lock, sweep_lock;
 	pthread_mutex_t tools_lock;
 	struct tools *tools; /* free ones; guarded by tools_lock */
@@ -111,10 +111,10 @@ static int need_centre(struct indexer *indexer)
 	if (err != 0)
 		goto out;
 	centre = mem_alloc(ann->index.dim * sizeof(*centre));
-	err = centre == NULL ? ERR_NOMEM
-			     : index_mean(&ann->index, view.slots,
-					  view.n < INDEXER_CENTRE ? view.n : INDEXER_CENTRE,
-					  centre);
+	err = centre == NULL ?
+		      ERR_NOMEM :
+		      index_mean(&ann->index, view.slots,
+				 view.n < INDEXER_CENTRE ? view.n : INDEXER_CENTRE, centre);
 	/* A slot reused in between may have left nonsense: any finite point will do. */
 	if (err == 0 && validate_finite(centre, ann->index.dim) < ann->index.dim)
 		memset(centre, 0, ann->index.dim * sizeof(*centre));
@@ -194,9 +194,9 @@ static int sweep(struct indexer *indexer, struct tools *tools)
 	for (uint32_t first = 0; err == 0 && first < room; first += INDEXER_SWEEP) {
 		uint32_t end = room - first < INDEXER_SWEEP ? room : first + INDEXER_SWEEP;
 
-		err = atomic_load(&indexer->stop)
-			      ? ERR_INTERRUPTED
-			      : index_sweep(&ann->index, &tools->linker, first, end);
+		err = atomic_load(&indexer->stop) ?
+			      ERR_INTERRUPTED :
+			      index_sweep(&ann->index, &tools->linker, first, end);
 	}
 	if (err == 0) {
 		graph_choose_entries(&ann->index.graph, room);
@@ -297,9 +297,8 @@ static bool has_work(struct ann *ann)
 	struct pending_counts counts;
 
 	pending_count(&ann->pending, &counts);
-	return counts.tombstones > 0 ||
-	       (counts.waiting > 0 &&
-		(atomic_load(&ann->index.centred) || counts.live >= INDEXER_CENTRE));
+	return counts.tombstones > 0 || (counts.waiting > 0 && (atomic_load(&ann->index.centred) ||
+								counts.live >= INDEXER_CENTRE));
 }
 
 static void wake_keeper(struct indexer *indexer)
@@ -336,8 +335,10 @@ static void sleep_until_work(struct indexer *indexer)
 
 static void lower_priority(void)
 {
+	struct sched_param none = {0};
+
 	/* Refused or not, the work gets done. */
-	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), INDEXER_NICE);
+	(void)sched_setscheduler((pid_t)gettid(), SCHED_IDLE, &none);
 }
 
 static void *worker(void *arg)

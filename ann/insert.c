@@ -12,8 +12,11 @@
 #include "ann/entries.h"
 #include "ann/links.h"
 
+#include "store/base.h"
 #include "store/err.h"
 
+/* Inserts before entries are chosen for the first time; then whenever their number doubles. */
+#define INSERT_FIRST_ENTRIES 64u
 /* Candidates looked at for each link that may be chosen; more change little but cost. */
 #define INSERT_POOL 4u
 
@@ -51,8 +54,17 @@ static int link_both_ways(struct graph *graph, struct graph_scratch *scratch, ui
 	for (size_t i = 0; i < n && err == 0; i++)
 		err = links_add(graph, scratch, scratch->fresh[i], slot);
 	if (err)
-		graph_state_set(graph->states, slot, GRAPH_ABSENT);
+		scratch_state_move(graph, slot, GRAPH_LINKED, GRAPH_ABSENT);
 	return err;
+}
+
+/* The graph has grown: entries that were chosen from a part of it may be improved on. */
+static void count_insert(struct graph *graph)
+{
+	uint64_t n = 1 + atomic_fetch_add_explicit(&graph->inserted, 1, memory_order_relaxed);
+
+	if (n >= INSERT_FIRST_ENTRIES && is_power_of_two(n))
+		graph_choose_entries(graph, scratch_limit(graph));
 }
 
 int graph_insert(struct graph *graph, struct graph_scratch *scratch, uint32_t slot)
@@ -71,7 +83,9 @@ int graph_insert(struct graph *graph, struct graph_scratch *scratch, uint32_t sl
 			return err;
 		err = choose(graph, scratch, slot, &n);
 	}
-	if (err)
-		return err;
-	return link_both_ways(graph, scratch, slot, n);
+	if (err == 0)
+		err = link_both_ways(graph, scratch, slot, n);
+	if (err == 0)
+		count_insert(graph);
+	return err;
 }

@@ -9,6 +9,8 @@
  */
 #include "ann/links.h"
 
+#include <math.h>
+
 #include "store/err.h"
 
 static pthread_mutex_t *stripe_of(struct graph *graph, uint32_t slot)
@@ -63,11 +65,6 @@ void links_sort(struct graph_hit *hits, size_t n, uint32_t node)
 	}
 }
 
-static float self_dot(const struct graph *graph, const uint8_t *code)
-{
-	return -quant_between(graph->quant, code, code);
-}
-
 /* Not below 0, and no NaN: codes from disk may say anything. */
 static float tame(float distance)
 {
@@ -76,24 +73,34 @@ static float tame(float distance)
 	return distance > 0 ? distance : 0;
 }
 
-/* norms are looked at under inner product alone. */
+/*
+ * Under inner product vectors are lifted by one coordinate to equal length, the largest among those
+ * compared: x -> (x, sqrt(top - |x|^2)), where top is that length squared. Between lifted vectors l2
+ * orders as the inner product does (Bachrach et al., RecSys 2014, section 3.1), and it is a metric,
+ * which the prune wants. norms and top are squared, and looked at under inner product alone.
+ */
 static float code_distance(const struct graph *graph, const uint8_t *a, float norm_a,
-			   const uint8_t *b, float norm_b)
+			   const uint8_t *b, float norm_b, float top)
 {
 	float distance = quant_between(graph->quant, a, b);
 
-	if (graph->quant->metric == ANN_IP)
-		distance = norm_a + norm_b + 2 * distance;
-	return tame(distance);
+	if (graph->quant->metric != ANN_IP)
+		return tame(distance);
+	return tame(2 * (top + distance - sqrtf(tame(top - norm_a)) * sqrtf(tame(top - norm_b))));
+}
+
+static float code_norm(const struct graph *graph, const uint8_t *code)
+{
+	return graph->quant->metric == ANN_IP ? tame(-quant_between(graph->quant, code, code)) : 0;
 }
 
 float links_distance(const struct graph *graph, uint32_t a, uint32_t b)
 {
 	const uint8_t *code_a = codes_at(graph->codes, a), *code_b = codes_at(graph->codes, b);
-	bool norms = graph->quant->metric == ANN_IP;
+	float norm_a = code_norm(graph, code_a), norm_b = code_norm(graph, code_b);
 
-	return code_distance(graph, code_a, norms ? self_dot(graph, code_a) : 0, code_b,
-			     norms ? self_dot(graph, code_b) : 0);
+	return code_distance(graph, code_a, norm_a, code_b, norm_b,
+			     norm_a > norm_b ? norm_a : norm_b);
 }
 
 struct pair_ctx {
@@ -107,39 +114,54 @@ static float pool_between(void *ctx, uint32_t i, uint32_t j)
 	const struct scratch_pool *pool = pair->pool;
 
 	return code_distance(pair->graph, pool->codes[i], pool->norms[i], pool->codes[j],
-			     pool->norms[j]);
+			     pool->norms[j], pool->top);
 }
 
-/* Fills the pool with the usable ones of n slots, nearest to slot first. */
-static int fill_pool(const struct graph *graph, struct scratch_pool *pool, uint32_t slot,
-		     const uint32_t *slots, size_t n, size_t most)
+/* Puts the usable ones of n slots into the pool; their distances are still to be measured. */
+static int collect(const struct graph *graph, struct scratch_pool *pool, uint32_t slot,
+		   const uint32_t *slots, size_t n)
 {
-	const uint8_t *code = codes_at(graph->codes, slot);
-	bool norms = graph->quant->metric == ANN_IP;
-	float norm = norms ? self_dot(graph, code) : 0;
 	uint32_t limit = scratch_limit(graph);
 	int err = scratch_pool_start(pool, n);
 
 	if (err)
 		return err;
+	pool->top = code_norm(graph, codes_at(graph->codes, slot));
 	for (size_t i = 0; i < n; i++) {
-		const uint8_t *other;
+		float norm;
 
 		if (slots[i] == slot || slots[i] >= limit ||
 		    scratch_state(graph, slots[i]) != GRAPH_LINKED)
 			continue;
-		other = codes_at(graph->codes, slots[i]);
-		pool->hits[pool->n++] = (struct graph_hit){
-			code_distance(graph, code, norm, other, norms ? self_dot(graph, other) : 0),
-			slots[i]};
+		norm = code_norm(graph, codes_at(graph->codes, slots[i]));
+		pool->top = norm > pool->top ? norm : pool->top;
+		pool->hits[pool->n++].slot = slots[i];
+	}
+	return 0;
+}
+
+/* Fills the pool with the `most` nearest to slot of n slots, in order. */
+static int fill_pool(const struct graph *graph, struct scratch_pool *pool, uint32_t slot,
+		     const uint32_t *slots, size_t n, size_t most)
+{
+	const uint8_t *code = codes_at(graph->codes, slot);
+	float norm = code_norm(graph, code);
+	int err = collect(graph, pool, slot, slots, n);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < pool->n; i++) {
+		const uint8_t *other = codes_at(graph->codes, pool->hits[i].slot);
+
+		pool->hits[i].distance = code_distance(graph, code, norm, other,
+						       code_norm(graph, other), pool->top);
 	}
 	links_sort(pool->hits, pool->n, slot);
 	pool->n = pool->n < most ? pool->n : most;
 	for (size_t i = 0; i < pool->n; i++) {
 		pool->distances[i] = pool->hits[i].distance;
 		pool->codes[i] = codes_at(graph->codes, pool->hits[i].slot);
-		if (norms)
-			pool->norms[i] = self_dot(graph, pool->codes[i]);
+		pool->norms[i] = code_norm(graph, pool->codes[i]);
 	}
 	return 0;
 }
@@ -200,7 +222,7 @@ bool links_lead_to(const struct graph *graph, const uint32_t *record, uint32_t s
 }
 
 /* Whether a node other than `not` leads to slot, as far as the nodes it links to tell. */
-static bool reached_from_elsewhere(const struct graph *graph, uint32_t slot, uint32_t not)
+static bool reached_from_elsewhere(const struct graph *graph, uint32_t slot, uint32_t not )
 {
 	struct ann_nodes *nodes = graph->nodes;
 	uint32_t limit = scratch_limit(graph), n;
@@ -212,9 +234,8 @@ static bool reached_from_elsewhere(const struct graph *graph, uint32_t slot, uin
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t link = links_word(&record[1 + i]);
 
-		if (link != not && link < limit && scratch_state(graph, link) == GRAPH_LINKED &&
-		    nodes->ops->read(nodes, link, &other) == 0 &&
-		    links_lead_to(graph, other, slot))
+		if (link != not &&link < limit && scratch_state(graph, link) == GRAPH_LINKED &&
+		    nodes->ops->read(nodes, link, &other) == 0 && links_lead_to(graph, other, slot))
 			return true;
 	}
 	return false;
@@ -301,9 +322,9 @@ static void remove_from_record(const struct graph *graph, struct graph_scratch *
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t slot = scratch->links[i];
-		bool keep = gone == CANDSET_SLOT ? slot < limit && scratch_state(graph, slot) ==
-									   GRAPH_LINKED
-						 : slot != gone;
+		bool keep = gone == CANDSET_SLOT ?
+				    slot < limit && scratch_state(graph, slot) == GRAPH_LINKED :
+				    slot != gone;
 
 		if (keep)
 			scratch->links[kept++] = slot;

@@ -27,8 +27,8 @@ static int read_record(struct ann_nodes *nodes, uint32_t slot, const uint32_t **
 	int err = store_page(self->store, slot / self->per_page, &page);
 
 	if (err == 0)
-		*record_out =
-			(const uint32_t *)page + (size_t)(slot % self->per_page) * self->words;
+		*record_out = (const uint32_t *)page +
+			      (size_t)(slot % self->per_page) * self->words;
 	return err;
 }
 

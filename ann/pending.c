@@ -49,11 +49,6 @@ void pending_release(struct pending *pending)
 
 /* --- room --- */
 
-static uint32_t *position(const struct pending *pending, uint32_t slot)
-{
-	return &pending->where[slot / PENDING_CHUNK][slot % PENDING_CHUNK];
-}
-
 /* Caller holds grow_lock, not lock. */
 static int grow_positions(struct pending *pending, uint64_t slots)
 {
@@ -66,9 +61,9 @@ static int grow_positions(struct pending *pending, uint64_t slots)
 			return ERR_NOMEM;
 		pthread_mutex_lock(&pending->lock);
 		pending->where[pending->slots / PENDING_CHUNK] = chunk;
-		pending->slots += pending->slots < UINT32_MAX - PENDING_CHUNK
-					  ? PENDING_CHUNK
-					  : UINT32_MAX - pending->slots;
+		pending->slots += pending->slots < UINT32_MAX - PENDING_CHUNK ?
+					  PENDING_CHUNK :
+					  UINT32_MAX - pending->slots;
 		pthread_mutex_unlock(&pending->lock);
 	}
 	return 0;
@@ -85,7 +80,7 @@ static void compact(struct pending *pending)
 		if (pending->items[i] == STORE_NO_SLOT)
 			continue;
 		pending->items[at] = pending->items[i];
-		*position(pending, pending->items[at]) = (uint32_t)(at + 1);
+		*pending_position(pending, pending->items[at]) = (uint32_t)(at + 1);
 		at++;
 	}
 	if (pending->next >= pending->tail)
@@ -191,18 +186,18 @@ static void push(struct pending *pending, uint32_t slot)
 		compact(pending);
 	pending->items[pending->tail] = slot;
 	pending->tail++;
-	*position(pending, slot) = (uint32_t)pending->tail;
+	*pending_position(pending, slot) = (uint32_t)pending->tail;
 	pending->members++;
 }
 
 static void take_out(struct pending *pending, uint32_t slot)
 {
-	size_t at = *position(pending, slot) - 1;
+	size_t at = *pending_position(pending, slot) - 1;
 
 	if (at < pending->next)
 		pending->taken--;
 	pending->items[at] = STORE_NO_SLOT;
-	*position(pending, slot) = 0;
+	*pending_position(pending, slot) = 0;
 	pending->members--;
 	while (pending->head < pending->next && pending->items[pending->head] == STORE_NO_SLOT)
 		pending->head++;
@@ -215,21 +210,24 @@ static void list_add(struct pending_list *list, uint32_t slot)
 	list->slots[list->n++] = slot;
 }
 
-static bool is_member(const struct pending *pending, uint32_t slot)
+/* A dead slot that was not linked. The graph may still hold what was in it before. */
+static void drop(struct pending *pending, uint32_t slot)
 {
-	return slot < pending->slots && *position(pending, slot) != 0;
+	bool tombstone = graph_state(pending->states, slot) == GRAPH_TOMBSTONE;
+
+	list_add(tombstone ? &pending->tombstones : &pending->released, slot);
 }
 
 static void bury(struct pending *pending, uint32_t slot)
 {
-	if (is_member(pending, slot)) {
-		bool taken = *position(pending, slot) - 1 < pending->next;
+	if (pending_member(pending, slot)) {
+		bool taken = *pending_position(pending, slot) - 1 < pending->next;
 
 		take_out(pending, slot);
 		if (taken)
 			pending->owed++;
 		else
-			list_add(&pending->released, slot);
+			drop(pending, slot);
 	} else if (graph_state(pending->states, slot) == GRAPH_LINKED) {
 		graph_state_set(pending->states, slot, GRAPH_TOMBSTONE);
 		list_add(&pending->tombstones, slot);
@@ -299,7 +297,7 @@ size_t pending_take(struct pending *pending, uint32_t *slots_out, size_t n)
 void pending_linked(struct pending *pending, uint32_t slot)
 {
 	pthread_mutex_lock(&pending->lock);
-	if (is_member(pending, slot)) {
+	if (pending_member(pending, slot)) {
 		take_out(pending, slot);
 	} else {
 		pending->owed--;
@@ -312,12 +310,12 @@ void pending_linked(struct pending *pending, uint32_t slot)
 void pending_return(struct pending *pending, uint32_t slot)
 {
 	pthread_mutex_lock(&pending->lock);
-	if (is_member(pending, slot)) {
+	if (pending_member(pending, slot)) {
 		take_out(pending, slot);
 		push(pending, slot);
 	} else {
 		pending->owed--;
-		list_add(&pending->released, slot);
+		drop(pending, slot);
 	}
 	pthread_mutex_unlock(&pending->lock);
 }
@@ -425,112 +423,6 @@ void pending_count(struct pending *pending, struct pending_counts *counts_out)
 	counts_out->repaired = pending->repaired.n;
 	counts_out->released = pending->released.n;
 	counts_out->live = pending->live;
+	counts_out->in_hand = pending->owed;
 	pthread_mutex_unlock(&pending->lock);
-}
-
-/* --- views --- */
-
-/* Caller holds lock. */
-static void stamp(const struct pending *pending, struct pending_view *view)
-{
-	view->lsn = pending->last_lsn;
-	view->pushes = pending->pushes;
-	view->commits = pending->commits;
-	view->live = pending->live;
-}
-
-int pending_snapshot(struct pending *pending, struct pending_view *view)
-{
-	size_t need;
-
-	pthread_mutex_lock(&pending->lock);
-	while ((need = pending->members) > view->cap) {
-		pthread_mutex_unlock(&pending->lock);
-		if (mem_grow((void **)&view->slots, &view->cap, need, sizeof(*view->slots)) != 0)
-			return ERR_NOMEM;
-		pthread_mutex_lock(&pending->lock);
-	}
-	view->n = 0;
-	for (size_t i = pending->head; i < pending->tail; i++)
-		if (pending->items[i] != STORE_NO_SLOT)
-			view->slots[view->n++] = pending->items[i];
-	stamp(pending, view);
-	pthread_mutex_unlock(&pending->lock);
-	return 0;
-}
-
-int pending_renew(struct pending *pending, struct pending_view *view)
-{
-	uint64_t from = view->pushes;
-	size_t need;
-	int err = 0;
-
-	view->n = 0;
-	pthread_mutex_lock(&pending->lock);
-	while ((need = (size_t)(pending->pushes - from)) > view->cap && need <= PENDING_RECENT) {
-		pthread_mutex_unlock(&pending->lock);
-		if (mem_grow((void **)&view->slots, &view->cap, need, sizeof(*view->slots)) != 0)
-			return ERR_NOMEM;
-		pthread_mutex_lock(&pending->lock);
-	}
-	if (need > PENDING_RECENT) {
-		err = ERR_AGAIN;
-	} else {
-		for (uint64_t push = from; push < pending->pushes; push++)
-			view->slots[view->n++] = pending->recent[push % PENDING_RECENT];
-		stamp(pending, view);
-	}
-	pthread_mutex_unlock(&pending->lock);
-	return err;
-}
-
-uint64_t pending_commits(struct pending *pending)
-{
-	uint64_t commits;
-
-	pthread_mutex_lock(&pending->lock);
-	commits = pending->commits;
-	pthread_mutex_unlock(&pending->lock);
-	return commits;
-}
-
-void pending_view_release(struct pending_view *view)
-{
-	mem_free(view->slots);
-	memset(view, 0, sizeof(*view));
-}
-
-bool pending_has(struct pending *pending, uint32_t slot)
-{
-	bool has;
-
-	pthread_mutex_lock(&pending->lock);
-	has = is_member(pending, slot);
-	pthread_mutex_unlock(&pending->lock);
-	return has;
-}
-
-int pending_check(struct pending *pending)
-{
-	size_t members = 0, taken = 0, positions = 0;
-	bool good = true;
-
-	pthread_mutex_lock(&pending->lock);
-	good = pending->head <= pending->next && pending->next <= pending->tail &&
-	       pending->tail <= pending->cap;
-	for (size_t i = pending->head; good && i < pending->tail; i++) {
-		uint32_t slot = pending->items[i];
-
-		if (slot == STORE_NO_SLOT)
-			continue;
-		members++;
-		taken += i < pending->next;
-		good = slot < pending->slots && *position(pending, slot) == i + 1;
-	}
-	for (uint32_t slot = 0; good && slot < pending->slots; slot++)
-		positions += *position(pending, slot) != 0;
-	good = good && members == pending->members && taken == pending->taken &&
-	       positions == members;
-	pthread_mutex_unlock(&pending->lock);
-	return good ? 0 : ERR_DAMAGED;
 }

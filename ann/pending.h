@@ -43,20 +43,20 @@ struct pending_list {
 
 struct pending {
 	pthread_mutex_t lock;
-	pthread_mutex_t grow_lock;    /* before lock: one thread makes room at a time */
-	struct graph_states *states;  /* not owned; has room for every slot of the graph */
-	uint32_t **where;	      /* chunks of positions; guarded by lock */
-	uint32_t slots;		      /* slots below this have a position; guarded by lock */
-	uint32_t *items;	      /* guarded by lock, as all below */
+	pthread_mutex_t grow_lock;   /* before lock: one thread makes room at a time */
+	struct graph_states *states; /* not owned; has room for every slot of the graph */
+	uint32_t **where;	     /* chunks of positions; guarded by lock */
+	uint32_t slots;		     /* slots below this have a position; guarded by lock */
+	uint32_t *items;	     /* guarded by lock, as all below */
 	size_t head, next, tail, cap;
 	size_t members, taken;
 	size_t begun, owed; /* commits under way; deaths of taken slots not yet listed */
 	struct pending_list tombstones, repaired, released;
-	uint32_t *recent;   /* ring of PENDING_RECENT slots: push p is at p % PENDING_RECENT */
-	uint64_t pushes;    /* slots ever pushed */
-	uint64_t commits;   /* ever seen */
-	uint64_t last_lsn;  /* of the newest commit */
-	uint64_t live;	    /* vectors stored */
+	uint32_t *recent;  /* ring of PENDING_RECENT slots: push p is at p % PENDING_RECENT */
+	uint64_t pushes;   /* slots ever pushed */
+	uint64_t commits;  /* ever seen */
+	uint64_t last_lsn; /* of the newest commit */
+	uint64_t live;	   /* vectors stored */
 };
 
 int pending_init(struct pending *pending, struct graph_states *states);
@@ -79,7 +79,7 @@ void pending_commit(struct pending *pending, uint64_t lsn, uint32_t slot, uint32
 void pending_load_dead(struct pending *pending, uint32_t slot, bool in_graph);
 /* At opening: a live slot, linked or (pushed as by a commit) not. */
 void pending_load_live(struct pending *pending, uint32_t slot, bool in_graph);
-/* At opening: the newest LSN of the store. */
+/* At opening: an LSN of the store; the newest counts. */
 void pending_set_lsn(struct pending *pending, uint64_t lsn);
 
 /* --- for the workers --- */
@@ -108,6 +108,7 @@ void pending_gone(struct pending *pending, uint32_t slot, bool failed);
 
 struct pending_counts {
 	uint64_t members, waiting, tombstones, repaired, released, live;
+	uint64_t in_hand; /* dead slots that somebody is repairing, sweeping or giving back */
 };
 void pending_count(struct pending *pending, struct pending_counts *counts_out);
 
@@ -132,6 +133,16 @@ int pending_renew(struct pending *pending, struct pending_view *view);
 uint64_t pending_commits(struct pending *pending);
 void pending_view_release(struct pending_view *view);
 bool pending_has(struct pending *pending, uint32_t slot);
+
+/* For pending*.c: the position of a slot below slots, and membership; under lock. */
+static inline uint32_t *pending_position(const struct pending *pending, uint32_t slot)
+{
+	return &pending->where[slot / PENDING_CHUNK][slot % PENDING_CHUNK];
+}
+static inline bool pending_member(const struct pending *pending, uint32_t slot)
+{
+	return slot < pending->slots && *pending_position(pending, slot) != 0;
+}
 
 /* Invariants 1-3. 0 or ERR_DAMAGED. */
 int pending_check(struct pending *pending);

@@ -220,9 +220,9 @@ static int load_codes(struct index *index, const struct persist_head *head, uint
 
 		if (!page_wanted(index, head, bitmap, at, page_size))
 			continue;
-		err = i < store_pages(index->store, STORE_CODE)
-			      ? store_blob_read(index->store, STORE_CODE, (uint32_t)i, page)
-			      : ERR_DAMAGED;
+		err = i < store_pages(index->store, STORE_CODE) ?
+			      store_blob_read(index->store, STORE_CODE, (uint32_t)i, page) :
+			      ERR_DAMAGED;
 		if (err != 0)
 			return err_set(msg, err, "the codes of the graph, page %zu: %s", i,
 				       err_str(err));
@@ -311,6 +311,21 @@ static int prepare(struct flush *flush)
 	return flush->held != NULL && flush->dirty != NULL ? 0 : ERR_NOMEM;
 }
 
+/*
+ * Whether the graph holds the slot as it is in the store: not when it is the tombstone of what was in
+ * it before, for at the next opening that would pass for the vector that is in it now.
+ */
+static bool holds(const struct index *index, uint32_t slot)
+{
+	enum graph_state state = graph_state(&index->states, slot);
+	enum store_slot_state stored = STORE_SLOT_LIVE;
+	uint64_t lsn = 0;
+
+	if (state != GRAPH_TOMBSTONE)
+		return state == GRAPH_LINKED;
+	return store_slot(index->store, slot, &stored, &lsn) == 0 && stored != STORE_SLOT_LIVE;
+}
+
 /* Takes down what the graph is at this moment. Caller holds freeze exclusively. */
 static void note(struct flush *flush)
 {
@@ -318,7 +333,7 @@ static void note(struct flush *flush)
 	uint32_t code_bytes = index->quant.code_bytes;
 
 	for (uint32_t slot = 0; slot < flush->slots; slot++) {
-		if (graph_state(&index->states, slot) != GRAPH_ABSENT)
+		if (holds(index, slot))
 			set_bit(flush->held, slot);
 		if (index_code_changed(index, slot)) {
 			uint64_t at = (uint64_t)slot * code_bytes;
@@ -339,10 +354,15 @@ static int freeze(struct flush *flush)
 	uint64_t lsn = 0;
 	int err;
 
+	err = store_graph_begin(index->store);
+	if (err != 0)
+		return err;
 	for (;;) {
 		err = prepare(flush);
-		if (err != 0)
+		if (err != 0) {
+			store_graph_abort(index->store);
 			return err;
+		}
 		pthread_rwlock_wrlock(&index->freeze);
 		if (flush->room == atomic_load(&index->room))
 			break;
@@ -352,13 +372,11 @@ static int freeze(struct flush *flush)
 	if (flush->slots > flush->room)
 		flush->slots = flush->room;
 	note(flush);
-	err = store_graph_freeze(index->store, &lsn);
-	if (err == 0) {
-		index_clear_changed(index, flush->slots);
-		flush->changed_nodes = atomic_exchange(&index->changed_nodes, 0);
-	}
+	store_graph_freeze(index->store, &lsn);
+	index_clear_changed(index, flush->slots);
+	flush->changed_nodes = atomic_exchange(&index->changed_nodes, 0);
 	pthread_rwlock_unlock(&index->freeze);
-	return err;
+	return 0;
 }
 
 static int write_codes(struct flush *flush)
@@ -470,6 +488,8 @@ int persist_flush(struct index *index, enum ann_metric metric)
 		err = write_aux(&flush);
 	if (err == 0)
 		err = store_graph_commit(index->store);
+	else
+		store_graph_abort(index->store);
 	if (err != 0)
 		take_back(&flush);
 out:

@@ -5,7 +5,7 @@
  * after the other: code s begins at byte s * code_bytes, pages are cut from that row of bytes.
  * STORE_AUX holds a header page (struct persist_format); from the next page on the centre of the
  * codes, dim float32; from the next page on a bitmap: bit s % 8 of byte s / 8 is set when the graph
- * held slot s, as a node or a tombstone, at the moment of the freeze.
+ * held what is in slot s, as a node or (dead) a tombstone, at the moment of the freeze.
  *
  * What is read is not trusted: anything that does not fit means that there is no graph.
  */
@@ -39,7 +39,7 @@ struct persist_format {
 	uint8_t bitmap_checksum[8]; /* 56: FNV-1a, 64 bits */
 	uint8_t centre_checksum[8]; /* 64: likewise */
 	uint8_t entries[GRAPH_ENTRIES][4]; /* 72 */
-	uint8_t checksum[8];	    /* 136: FNV-1a of bytes 0-135 */
+	uint8_t checksum[8];		   /* 136: FNV-1a of bytes 0-135 */
 };
 static_assert(offsetof(struct persist_format, entries) == 72, "entries");
 static_assert(offsetof(struct persist_format, checksum) == 136, "checksum");

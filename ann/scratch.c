@@ -6,7 +6,8 @@
 
 static uint32_t record_room(const struct graph *graph)
 {
-	uint32_t cap = graph->nodes->cap > graph->params.cap ? graph->nodes->cap : graph->params.cap;
+	uint32_t cap = graph->nodes->cap > graph->params.cap ? graph->nodes->cap :
+							       graph->params.cap;
 
 	return (cap > GRAPH_ENTRIES ? cap : GRAPH_ENTRIES) + 1;
 }

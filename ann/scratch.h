@@ -16,11 +16,12 @@
 /* Candidates from which the links of a node are chosen, nearest first once links_sort was called. */
 struct scratch_pool {
 	size_t n, room;
-	struct graph_hit *hits;	 /* owned, as all below; room of each */
-	float *distances;	 /* of hits, for prune_robust */
-	const uint8_t **codes;	 /* of hits */
-	float *norms;		 /* of hits, squared; under inner product alone */
+	struct graph_hit *hits; /* owned, as all below; room of each */
+	float *distances;	/* of hits, for prune_robust */
+	const uint8_t **codes;	/* of hits */
+	float *norms;		/* of hits, squared; 0 but under inner product */
 	struct prune_mark *marks;
+	float top; /* the largest norm, squared, of the pool and the node it is for */
 };
 
 struct graph_scratch {
@@ -33,7 +34,7 @@ struct graph_scratch {
 	uint32_t *links;  /* what a record holds or will hold: cap + 1 */
 	uint32_t *chosen; /* by prune_robust: cap */
 	struct scratch_pool pool;
-	uint32_t *expanded;	  /* slots in the order of the walk, when asked for */
+	uint32_t *expanded; /* slots in the order of the walk, when asked for */
 	size_t n_expanded, room_expanded;
 	uint64_t distances, hops;
 };
@@ -57,13 +58,25 @@ static inline enum graph_state scratch_state(const struct graph *graph, uint32_t
 						      memory_order_acquire);
 }
 
+/* Changes the state of a slot unless another thread has changed it since. */
+static inline void scratch_state_move(struct graph *graph, uint32_t slot, enum graph_state from,
+				      enum graph_state to)
+{
+	_Atomic(uint8_t) *chunk = atomic_load_explicit(
+		&graph->states->chunks[slot / GRAPH_STATE_CHUNK], memory_order_acquire);
+	uint8_t expected = (uint8_t)from;
+
+	(void)atomic_compare_exchange_strong(&chunk[slot % GRAPH_STATE_CHUNK], &expected,
+					     (uint8_t)to); /* no: the other thread's wins */
+}
+
 /* Makes the pool's arrays hold n candidates and empties it. ERR_NOMEM. */
 int scratch_pool_start(struct scratch_pool *pool, size_t n);
 
 struct search_walk {
 	const struct quant_query *query;
 	uint32_t effort;
-	bool keep_expanded; /* list what was expanded in scratch->expanded */
+	bool keep_expanded;	      /* list what was expanded in scratch->expanded */
 	bool (*cancelled)(void *ctx); /* may be NULL */
 	void *ctx;
 };

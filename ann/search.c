@@ -16,21 +16,26 @@
 #include "store/err.h"
 #include "store/mem.h"
 
-#define SEARCH_ASK_EVERY 64u /* hops between two questions whether to go on */
+#define SEARCH_ASK_EVERY 64u  /* hops between two questions whether to go on */
+#define SEARCH_SEEN_A_HOP 16u /* new neighbours a hop, about */
 
-/* Keeps the slots that are in the graph and new to this search. */
-static uint32_t keep_new(const struct graph *graph, struct graph_scratch *scratch,
-			 uint32_t limit, const uint32_t *slots, uint32_t n)
+/*
+ * Keeps the slots that are in the graph and new to this search, in scratch->fresh. Whether a slot is
+ * new cannot be predicted, so it decides no branch.
+ */
+static uint32_t keep_new(const struct graph *graph, struct graph_scratch *scratch, uint32_t limit,
+			 const uint32_t *slots, uint32_t n)
 {
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t slot = links_word(&slots[i]);
 
-		if (slot >= limit || !visited_add(&scratch->seen, slot) ||
-		    scratch_state(graph, slot) == GRAPH_ABSENT)
+		if (slot >= limit)
 			continue;
-		scratch->fresh[kept++] = slot;
+		scratch->fresh[kept] = slot;
+		kept += (uint32_t)visited_add(&scratch->seen, slot) &
+			(scratch_state(graph, slot) != GRAPH_ABSENT);
 	}
 	return kept;
 }
@@ -108,6 +113,8 @@ static int walk_from_entries(struct graph *graph, struct graph_scratch *scratch,
 			return ERR_INTERRUPTED;
 		err = hop(graph, scratch, walk, limit);
 	}
+	if (err == 0 && scratch->seen.failed)
+		err = ERR_NOMEM;
 	return err;
 }
 
@@ -119,7 +126,7 @@ int search_run(struct graph *graph, struct graph_scratch *scratch, const struct 
 
 	scratch->distances = scratch->hops = 0;
 	scratch->n_expanded = 0;
-	err = visited_start(&scratch->seen, limit);
+	err = visited_start(&scratch->seen, limit, (size_t)walk->effort * SEARCH_SEEN_A_HOP);
 	if (err == 0)
 		err = candset_start(&scratch->cands, walk->effort > 0 ? walk->effort : 1);
 	if (err)

@@ -80,8 +80,7 @@ static bool has_control(const char *text, size_t len)
 	const uint8_t *p = (const uint8_t *)text;
 
 	for (size_t i = 0; i < len; i++)
-		if (p[i] < 0x20 || p[i] == 0x7f ||
-		    (p[i] == 0xc2 && i + 1 < len && p[i + 1] < 0xa0))
+		if (p[i] < 0x20 || p[i] == 0x7f || (p[i] == 0xc2 && i + 1 < len && p[i + 1] < 0xa0))
 			return true;
 	return false;
 }
@@ -94,7 +93,8 @@ int ann_validate_id(const char *id, size_t len, struct err_msg *msg)
 		return err_set(msg, ERR_NAME_LONG, "got an id of %zu bytes, at most %u are allowed",
 			       len, FORMAT_ID_MAX);
 	if ((len == 1 && id[0] == '.') || (len == 2 && id[0] == '.' && id[1] == '.'))
-		return err_set(msg, ERR_INVALID, "\".\" and \"..\" are no ids; choose another name");
+		return err_set(msg, ERR_INVALID,
+			       "\".\" and \"..\" are no ids; choose another name");
 	if (memchr(id, '/', len) != NULL)
 		return err_set(msg, ERR_INVALID, "an id has no '/'; choose another name");
 	if (!validate_utf8(id, len))
@@ -117,7 +117,7 @@ int validate_vector(uint32_t dim, enum ann_metric metric, const float *vector, s
 			       "got %zu numbers, a vector has 1 to %u", n, ANN_DIM_MAX);
 	if (dim != 0 && n != dim)
 		return err_set(msg, n > dim ? ERR_TOO_BIG : ERR_INVALID,
-			       "got %zu bytes, a vector here is %zu (%u x float32)", n * 4,
+			       "got %zu bytes, a vector here is %zu (%u × float32)", n * 4,
 			       (size_t)dim * 4, dim);
 	bad = validate_finite(vector, n);
 	if (bad < n)

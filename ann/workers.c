@@ -22,9 +22,9 @@ struct workers {
 	pthread_mutex_t busy;
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
-	bool stop;	  /* guarded by lock, as all below but next */
-	uint64_t batch;	  /* number of the batch, so that a helper joins each once */
-	bool open;	  /* a batch that may still be joined */
+	bool stop;	/* guarded by lock, as all below but next */
+	uint64_t batch; /* number of the batch, so that a helper joins each once */
+	bool open;	/* a batch that may still be joined */
 	uint32_t inside;
 	size_t n;
 	void (*job)(void *ctx, size_t i);

@@ -164,10 +164,12 @@ int client_get(struct client *client, const char *id, struct mark *mark_out)
 	got = read(fd, client->scratch, bytes + 1);
 	err = got < 0 ? -errno : 0;
 	close(fd);
-	if (err == 0 &&
-	    ((size_t)got != bytes || !mark_read(client->scratch, client->dim, mark_out)))
-		err = -EBADMSG;
-	return err;
+	if (err != 0)
+		return err;
+	client->got = (size_t)got;
+	if (client->got != bytes)
+		return -EMSGSIZE;
+	return mark_read(client->scratch, client->dim, mark_out) ? 0 : -EBADMSG;
 }
 
 int client_ask(struct client *client, const struct mark *mark, bool exact,

@@ -32,6 +32,7 @@ struct client {
 	int control;	/* status/control */
 	float *vector;	/* the one that is written */
 	float *scratch; /* the one that was read; a number longer */
+	size_t got;	/* bytes of it */
 };
 
 int client_init(struct client *client, const char *mount, size_t dim);
@@ -40,7 +41,7 @@ void client_release(struct client *client);
 /* Writes the mark's vector in so many write() calls; durable: with fsync(). 0: close() said 0. */
 int client_put(struct client *client, const char *id, const struct mark *mark, unsigned writes,
 	       bool durable);
-/* -EBADMSG: what is there has another length, or is no mark's vector. */
+/* -EMSGSIZE: what is there has another length. -EBADMSG: it is no mark's vector. */
 int client_get(struct client *client, const char *id, struct mark *mark_out);
 /* The nearest neighbour of the mark's vector; an empty id when there is none. */
 int client_ask(struct client *client, const struct mark *mark, bool exact,

@@ -173,8 +173,7 @@ static void do_put(struct model *model, struct ann *ann, struct ann_random *rand
 	ann_random_vector(random, model->vectors[i], model->dim, 9);
 	/* Now and then the same vector twice. */
 	if (ann_random_below(random, 20) == 0 && model->has[(i + 1) % IDS])
-		memcpy(model->vectors[i], model->vectors[(i + 1) % IDS],
-		       sizeof(model->vectors[i]));
+		memcpy(model->vectors[i], model->vectors[(i + 1) % IDS], sizeof(model->vectors[i]));
 	assert_int_equal(ann_fixture_put(ann, id, model->vectors[i], model->dim), 0);
 }
 
@@ -255,8 +254,7 @@ static void random_run(enum ann_metric metric, uint32_t dim, uint64_t seed)
 	check_answer(&model, query, fixture.ann, IDS, true);
 	ann_get_stats(fixture.ann, &stats);
 	assert_int_equal(stats.vectors, model.live);
-	printf("%zu of %zu, %llu hops\n", graph_hits, graph_wanted,
-	       (unsigned long long)stats.hops);
+	printf("%zu of %zu, %llu hops\n", graph_hits, graph_wanted, (unsigned long long)stats.hops);
 	assert_true(stats.hops > 0);
 	assert_true((double)graph_hits >= 0.95 * (double)graph_wanted);
 	assert_int_equal(ann_check(fixture.ann, NULL), 0);
@@ -508,8 +506,7 @@ static bool always(void *ctx)
 static void test_cancelled(void **state)
 {
 	unsigned asked = 0;
-	struct ann_query spec = {
-		.k = 1, .exact = true, .cancelled = always, .cancel_ctx = &asked};
+	struct ann_query spec = {.k = 1, .exact = true, .cancelled = always, .cancel_ctx = &asked};
 	struct ann_fixture fixture;
 	struct ann_random random = {5};
 	struct ann_answer answer;
@@ -518,8 +515,7 @@ static void test_cancelled(void **state)
 	(void)state;
 	ann_fixture_new(&fixture, ANN_L2, MANY_DIM, &by_hand);
 	put_many(fixture.ann, &random, 0, 100);
-	assert_int_equal(ann_search(fixture.ann, query, 1, &spec, &answer, NULL),
-			 ERR_INTERRUPTED);
+	assert_int_equal(ann_search(fixture.ann, query, 1, &spec, &answer, NULL), ERR_INTERRUPTED);
 	assert_true(asked > 0);
 	ann_answer_release(&answer);
 	ann_fixture_free(&fixture);

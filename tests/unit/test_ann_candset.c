@@ -155,10 +155,34 @@ static void visited_forgets(void **state)
 	for (uint32_t turn = 0; turn < 600; turn++) {
 		uint32_t slot = draw(5000);
 
-		assert_int_equal(visited_start(&seen, 5000 + turn * 50), 0);
+		assert_int_equal(visited_start(&seen, 5000 + turn * 50, 100), 0);
+		assert_false(seen.hashed);
 		assert_true(visited_add(&seen, slot));
 		assert_false(visited_add(&seen, slot));
 		assert_true(visited_add(&seen, 4999 + turn * 50 - (slot == 4999)));
+	}
+	visited_release(&seen);
+}
+
+static void visited_hash_against_bytes(void **state)
+{
+	static uint8_t model[VISITED_STAMPS + 1];
+	struct visited seen = {0};
+
+	(void)state;
+	for (uint32_t turn = 1; turn < 40; turn++) {
+		uint32_t n = draw(turn % 4 == 0 ? 20000 : 500);
+
+		assert_int_equal(visited_start(&seen, VISITED_STAMPS + 1, draw(1000)), 0);
+		assert_true(seen.hashed);
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t slot = draw(turn % 2 ? 1000 : VISITED_STAMPS + 1);
+
+			assert_int_equal(visited_add(&seen, slot), model[slot] != turn);
+			model[slot] = (uint8_t)turn;
+		}
+		assert_true(2 * seen.n <= seen.mask + 1);
+		assert_false(seen.failed);
 	}
 	visited_release(&seen);
 }
@@ -173,19 +197,29 @@ static void memory_runs_out(void **state)
 {
 	struct candset set = {0};
 	struct visited seen = {0};
+	uint32_t slot = 0;
 
 	(void)state;
 	assert_int_equal(candset_start(&set, 10), 0);
-	assert_int_equal(visited_start(&seen, 10), 0);
+	assert_int_equal(visited_start(&seen, 10, 1), 0);
 	mem_set_fault(always, NULL);
 	assert_int_equal(candset_start(&set, 10), 0);
 	assert_int_equal(candset_start(&set, 100000), ERR_NOMEM);
-	assert_int_equal(visited_start(&seen, 10), 0);
-	assert_int_equal(visited_start(&seen, 100000), ERR_NOMEM);
+	assert_int_equal(visited_start(&seen, 10, 1), 0);
+	assert_int_equal(visited_start(&seen, 100000, 1), ERR_NOMEM);
+	assert_int_equal(visited_start(&seen, 5u << 20, 1), ERR_NOMEM);
 	mem_set_fault(NULL, NULL);
 	assert_int_equal(candset_start(&set, 10), 0);
-	assert_int_equal(visited_start(&seen, 10), 0);
+	assert_int_equal(visited_start(&seen, 10, 1), 0);
 	assert_true(visited_add(&seen, 9));
+	/* A table that cannot grow says so. */
+	assert_int_equal(visited_start(&seen, 5u << 20, 1), 0);
+	mem_set_fault(always, NULL);
+	while (visited_add(&seen, slot))
+		slot++;
+	mem_set_fault(NULL, NULL);
+	assert_true(seen.failed);
+	assert_in_range(slot, 400, 1024);
 	candset_release(&set);
 	visited_release(&seen);
 }
@@ -198,6 +232,7 @@ int main(void)
 		cmocka_unit_test(tombstones_do_not_crowd_out),
 		cmocka_unit_test(odd_distances),
 		cmocka_unit_test(visited_forgets),
+		cmocka_unit_test(visited_hash_against_bytes),
 		cmocka_unit_test(memory_runs_out),
 	};
 

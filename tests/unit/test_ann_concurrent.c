@@ -26,7 +26,7 @@ struct shared {
 	struct ann *ann;
 	_Atomic bool stop;
 	_Atomic unsigned faults;
-	char what[256]; /* of the first fault */
+	char what[256];			/* of the first fault */
 	_Atomic uint32_t versions[IDS]; /* newest version whose put returned */
 	_Atomic uint32_t begun[IDS];	/* newest version whose put began */
 };
@@ -460,9 +460,9 @@ static void test_first_put(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_first_put),	cmocka_unit_test(test_own_writes_scan),
+		cmocka_unit_test(test_first_put),	 cmocka_unit_test(test_own_writes_scan),
 		cmocka_unit_test(test_own_writes_graph), cmocka_unit_test(test_overwrite_scan),
-		cmocka_unit_test(test_overwrite_graph),	cmocka_unit_test(test_exchange),
+		cmocka_unit_test(test_overwrite_graph),	 cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_flush_beside),
 	};
 

@@ -43,7 +43,8 @@ static void scatter(struct plane *plane, float distances[N])
 	}
 	qsort(plane->at, N, sizeof(plane->at[0]), by_length);
 	for (size_t i = 0; i < N; i++)
-		distances[i] = plane->at[i][0] * plane->at[i][0] + plane->at[i][1] * plane->at[i][1];
+		distances[i] = plane->at[i][0] * plane->at[i][0] +
+			       plane->at[i][1] * plane->at[i][1];
 	plane->calls = 0;
 }
 

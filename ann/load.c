@@ -1,0 +1,126 @@
+/*
+ * load.c - makes the index of a collection when its dimension is known.
+ *
+ * What a slot becomes at opening, by its state in the store and whether the published graph held it:
+ *
+ *	live, held, not younger than the graph: LINKED
+ *	live, held, younger:                    pending; the node is that of a vector that died, a
+ *	                                        tombstone until index_link repairs around it
+ *	live otherwise:                         pending
+ *	dead, held:                             tombstone, to be repaired and swept
+ *	dead otherwise, free:                   released, free
+ */
+#include "ann/load.h"
+
+#include <string.h>
+
+#include "ann/persist.h"
+#include "store/mem.h"
+
+#define CODE_BITS_DEFAULT 4u
+#define LOAD_SLOTS 65536u /* slots whose states are read in one go */
+
+static uint32_t code_bits_of(const struct ann *ann, uint32_t stored)
+{
+	if (ann->opts.code_bits != 0)
+		return ann->opts.code_bits;
+	return stored != 0 ? stored : CODE_BITS_DEFAULT;
+}
+
+static int set_up(struct ann *ann, uint32_t dim, uint32_t code_bits)
+{
+	return index_set_up(&ann->index, ann->metric, dim, code_bits, ann->opts.effort);
+}
+
+int load_fresh(struct ann *ann, uint32_t dim)
+{
+	return set_up(ann, dim, code_bits_of(ann, 0));
+}
+
+/*
+ * Sets up the index and takes the published graph into it. *bitmap_out: the slots it held, NULL when
+ * there is none or it cannot be used; then it is forgotten, with a note.
+ */
+static int load_graph(struct ann *ann, uint32_t dim, struct persist_head *head,
+		      uint8_t **bitmap_out, struct err_msg *note_out)
+{
+	struct err_msg why = {""};
+	int graph_err = persist_read_head(ann->store, head, &why);
+	int err = graph_err == ERR_NOMEM ?
+			  graph_err :
+			  set_up(ann, dim, code_bits_of(ann, graph_err == 0 ? head->code_bits : 0));
+
+	*bitmap_out = NULL;
+	if (err != 0 || graph_err == ERR_ABSENT)
+		return err;
+	if (graph_err == 0)
+		graph_err = persist_load(&ann->index, head, bitmap_out, &why);
+	if (graph_err == 0 || graph_err == ERR_NOMEM)
+		return graph_err;
+	(void)err_set(note_out, 0, "the graph is built anew, all vectors are there: %s", why.text);
+	/* The codes may be half read: start from clean ones. */
+	index_tear_down(&ann->index);
+	err = load_fresh(ann, dim);
+	if (err == 0 && !ann->read_only)
+		err = store_graph_reset(ann->store);
+	return err;
+}
+
+static bool held(const uint8_t *bitmap, const struct persist_head *head, uint32_t slot)
+{
+	return bitmap != NULL && slot < head->slots && (bitmap[slot / 8] >> slot % 8 & 1) != 0;
+}
+
+/* Enters slots first ... end - 1 as they are in the store and were in the published graph. */
+static int load_slots(struct ann *ann, uint32_t first, uint32_t end,
+		      const struct persist_head *head, const uint8_t *bitmap)
+{
+	uint64_t graph_lsn = store_graph_lsn(ann->store);
+	int err = pending_begin(&ann->pending, first, end - first);
+
+	if (err != 0)
+		return err;
+	store_read_begin(ann->store);
+	for (uint32_t slot = first; slot < end && err == 0; slot++) {
+		bool in_graph = held(bitmap, head, slot), linked = false;
+		enum store_slot_state state = STORE_SLOT_FREE;
+		uint64_t lsn = 0;
+
+		err = store_slot(ann->store, slot, &state, &lsn);
+		if (err != 0 || state == STORE_SLOT_FREE)
+			continue;
+		pending_set_lsn(&ann->pending, lsn);
+		if (state == STORE_SLOT_LIVE) {
+			linked = in_graph && lsn <= graph_lsn;
+			pending_load_live(&ann->pending, slot, linked);
+		} else {
+			pending_load_dead(&ann->pending, slot, in_graph);
+		}
+		if (in_graph) {
+			graph_state_set(&ann->index.states, slot,
+					linked ? GRAPH_LINKED : GRAPH_TOMBSTONE);
+			atomic_fetch_add(&ann->index.linked, 1);
+		}
+	}
+	store_read_end(ann->store);
+	pending_end(&ann->pending, end - first);
+	return err;
+}
+
+int load_index(struct ann *ann, uint32_t dim, struct err_msg *note_out)
+{
+	struct persist_head head;
+	uint8_t *bitmap = NULL;
+	uint32_t slots = store_slots(ann->store);
+	int err = load_graph(ann, dim, &head, &bitmap, note_out);
+
+	for (uint32_t first = 0; err == 0 && first < slots; first += LOAD_SLOTS) {
+		err = load_slots(ann, first,
+				 slots - first < LOAD_SLOTS ? slots : first + LOAD_SLOTS, &head,
+				 bitmap);
+		if (slots - first < LOAD_SLOTS)
+			break;
+	}
+	mem_free(bitmap);
+	return err;
+}

@@ -1,0 +1,27 @@
+/*
+ * cmd.h - the commands beside mounting. Each takes its own name as argv[0], prints what it has to
+ * say, and returns the exit code; EXIT_USAGE after one line on stderr when it was called wrongly.
+ */
+#ifndef VECFS_FS_CMD_H
+#define VECFS_FS_CMD_H
+
+#define EXIT_USAGE 2
+/* As fsck(8). */
+#define EXIT_CLEAN 0
+#define EXIT_DAMAGED 4
+#define EXIT_CANNOT_RUN 8
+
+int cmd_mkfs(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_wal(int argc, char **argv);
+int cmd_stat(int argc, char **argv);
+
+/*
+ * For commands that take one operand: prints help and returns 0 when asked for it, refuses what it
+ * does not know. Returns -1 when *operand_out is set and the command shall run. ignored: letters of
+ * options that change nothing here, as fsck(8) gives them.
+ */
+int cmd_one_operand(int argc, char **argv, const char *help, const char *ignored,
+		    const char **operand_out);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * cmd_check.c - `vecfs check STORE`: verifies everything in a store that is not mounted.
+ */
+#include "fs/cmd.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/text.h"
+#include "store/base.h"
+#include "store/io.h"
+#include "store/mem.h"
+#include "store/store.h"
+
+static const char help[] =
+	"usage: vecfs check STORE\n"
+	"\n"
+	"Reads everything in a store that is not mounted and verifies it. Changes nothing. Each finding\n"
+	"says where it is and what to do. Exit code: 0 clean, 4 damage found, 8 could not run.\n";
+
+struct check {
+	bool terminal;	   /* progress is shown, on stderr */
+	bool line_is_open; /* a progress line stands there */
+};
+
+static void end_progress(struct check *check)
+{
+	if (check->line_is_open)
+		fputs("\r\033[K", stderr);
+	check->line_is_open = false;
+}
+
+static void show_finding(void *ctx, bool damage, const char *text)
+{
+	struct check *check = ctx;
+	struct text line;
+	char *bytes;
+	size_t len;
+
+	end_progress(check);
+	text_init(&line, 256);
+	text_escaped(&line, text, strlen(text)); /* ids of a damaged store may hold anything */
+	if (text_take(&line, &bytes, &len) == 0)
+		printf("%s: %s\n", damage ? "damage" : "remark", bytes);
+	else
+		printf("%s: %s\n", damage ? "damage" : "remark", err_str(ERR_NOMEM));
+	mem_free(bytes);
+}
+
+static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+	struct check *check = ctx;
+
+	if (!check->terminal)
+		return;
+	fprintf(stderr, "\r\033[K%s: %" PRIu64 " of %" PRIu64 " (%.0f %%)", what, done, total,
+		total > 0 ? 100.0 * (double)done / (double)total : 100.0);
+	fflush(stderr);
+	check->line_is_open = true;
+}
+
+/* A vector with a number that is none could never have been accepted. */
+static bool is_bad(void *ctx, const void *value, uint32_t size)
+{
+	const uint8_t *bytes = value;
+
+	(void)ctx;
+	for (uint32_t at = 0; at + 4 <= size; at += 4)
+		if ((get_u32(bytes + at) & 0x7f800000u) == 0x7f800000u) /* infinite, or no number */
+			return true;
+	return false;
+}
+
+static void show_summary(const char *path, const struct store_check_report *report)
+{
+	printf("%s: %" PRIu64 " vectors, %" PRIu64 " pages, %" PRIu64 " bytes, %" PRIu64
+	       " log records: ",
+	       path, report->vectors, report->pages, report->bytes, report->log_records);
+	if (report->damages == 0)
+		printf("clean");
+	else
+		printf("%" PRIu64 " damaged", report->damages);
+	if (report->remarks > 0)
+		printf(", %" PRIu64 " remarks", report->remarks);
+	printf("\n");
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct check check = {.terminal = isatty(STDERR_FILENO) != 0};
+	struct store_check_report report = {0};
+	struct store_io *io = NULL;
+	struct err_msg msg = {{0}};
+	const char *path;
+	int rc = cmd_one_operand(argc, argv, help, "apynfvCMrRTV", &path);
+
+	if (rc >= 0)
+		return rc;
+	rc = io_posix_new(path, &io, &msg);
+	if (rc == 0)
+		rc = store_check(io, is_bad, show_finding, show_progress, &check, &report, &msg);
+	end_progress(&check);
+	if (io != NULL)
+		io->ops->close(io);
+	if (rc != 0) {
+		fprintf(stderr, "vecfs: %s\n", msg.text[0] != '\0' ? msg.text : err_str(rc));
+		return EXIT_CANNOT_RUN;
+	}
+	show_summary(path, &report);
+	return report.damages > 0 ? EXIT_DAMAGED : EXIT_CLEAN;
+}

@@ -1,0 +1,353 @@
+/*
+ * handle.c - open files: which kind a node opens as, and passing on to that kind.
+ */
+#include "fs/handle.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/answer.h"
+#include "fs/attr.h"
+#include "fs/dir.h"
+#include "fs/notify.h"
+#include "store/mem.h"
+
+#define CONTROL_LINE_MAX 4096u
+
+int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct err_msg *msg)
+{
+	uint64_t more = bytes > handle->reserved ? bytes - handle->reserved : 0;
+
+	if (bytes > HANDLE_BYTES_MAX && more > 0)
+		return err_set(msg, ERR_TOO_BIG, "more than %llu MiB in one open file",
+			       HANDLE_BYTES_MAX >> 20);
+	if (more > 0 && atomic_fetch_add(&fs->buffered_bytes, more) + more > HANDLE_TOTAL_MAX) {
+		atomic_fetch_sub(&fs->buffered_bytes, more);
+		return err_set(msg, ERR_NOMEM,
+			       "all open files together hold more than %llu MiB: close some",
+			       HANDLE_TOTAL_MAX >> 20);
+	}
+	if (bytes < handle->reserved)
+		atomic_fetch_sub(&fs->buffered_bytes, handle->reserved - bytes);
+	handle->reserved = bytes;
+	return 0;
+}
+
+/* --- opening --- */
+
+static enum handle_kind kind_of(const struct node *node)
+{
+	switch (node->kind) {
+	case NODE_VECTOR:
+		return HANDLE_VECTOR;
+	case NODE_RUN:
+		return HANDLE_RUN;
+	case NODE_CONTROL:
+		return HANDLE_CONTROL;
+	default:
+		return HANDLE_TEXT;
+	}
+}
+
+static int may_open(const struct fs *fs, const struct node *node, const struct handle_mode *mode,
+		    struct call *call)
+{
+	int rc = dir_may_enter(fs, node, call);
+
+	if (rc != 0)
+		return rc;
+	switch (kind_of(node)) {
+	case HANDLE_VECTOR:
+		if (mode->write && ann_read_only(fs->ann))
+			return err_set(&call->msg, ERR_READONLY,
+				       "the collection is read-only: mounted so, or after an "
+				       "input/output error until it is mounted again");
+		return 0;
+	case HANDLE_RUN:
+		return 0;
+	case HANDLE_CONTROL:
+		return mode->read ? err_set(&call->msg, ERR_PERMISSION, "only to be written") : 0;
+	default:
+		return mode->write ? err_set(&call->msg, ERR_PERMISSION, "only to be read") : 0;
+	}
+}
+
+static int make_text(struct fs *fs, const struct node *node, struct call *call, char **text_out,
+		     size_t *len_out)
+{
+	switch (node->kind) {
+	case NODE_README:
+		return status_readme_text(fs, text_out, len_out);
+	case NODE_METRICS:
+		return status_metrics_text(fs, text_out, len_out);
+	case NODE_ERRORS:
+		return status_errors_text(fs, text_out, len_out);
+	case NODE_CONFIG:
+		return status_config_text(fs, text_out, len_out);
+	default:
+		return answer_node(fs, node, call, text_out, len_out);
+	}
+}
+
+static int new_handle(struct node *node, const struct handle_mode *mode,
+		      struct handle **handle_out)
+{
+	struct handle *handle = mem_zalloc(1, sizeof(*handle));
+
+	*handle_out = handle;
+	if (handle == NULL)
+		return ERR_NOMEM;
+	pthread_mutex_init(&handle->lock, NULL);
+	handle->kind = kind_of(node);
+	handle->node = node;
+	handle->readable = mode->read;
+	handle->writable = mode->write;
+	handle->append = mode->append;
+	return 0;
+}
+
+/* Frees all but the node's being open. */
+static void free_handle(struct fs *fs, struct handle *handle)
+{
+	if (handle == NULL)
+		return;
+	(void)handle_reserve(fs, handle, 0, NULL); /* giving back cannot fail */
+	mem_free(handle->text);
+	vecfile_release(&handle->vector);
+	run_release(&handle->run);
+	pthread_mutex_destroy(&handle->lock);
+	mem_free(handle);
+}
+
+static int fill(struct fs *fs, struct handle *handle, const struct handle_mode *mode,
+		struct call *call)
+{
+	int rc;
+
+	if (handle->kind == HANDLE_VECTOR)
+		return vecfile_open(fs, handle, mode->write && mode->truncate,
+				    mode->read && !(mode->write && mode->truncate));
+	if (handle->kind != HANDLE_TEXT)
+		return 0;
+	rc = make_text(fs, handle->node, call, &handle->text, &handle->text_len);
+	return rc != 0 ? rc : handle_reserve(fs, handle, handle->text_len, &call->msg);
+}
+
+static void choose_cache(struct fs *fs, struct handle *handle, const struct call *call,
+			 struct handle_cache *cache)
+{
+	struct vecfile *file = &handle->vector;
+	bool one_page = file->len <= (size_t)sysconf(_SC_PAGESIZE);
+	enum inode_cache may;
+
+	memset(cache, 0, sizeof(*cache));
+	cache->quiet_close = !handle->writable;
+	cache->direct = true;
+	if (handle->kind != HANDLE_VECTOR || handle->writable || file->lsn == 0)
+		return;
+	may = inode_cache(fs->inodes, handle->node, call->id, file->lsn, one_page, call->thread);
+	cache->retry = may == INODE_CACHE_RETRY;
+	cache->direct = may == INODE_CACHE_NONE || cache->retry;
+	cache->keep = may == INODE_CACHE_SAME;
+	file->frozen = !one_page;
+}
+
+/* Each query has a name of its own, and the kernel shall not keep them all. */
+static void give_name_back(struct fs *fs, const struct node *node)
+{
+	if (node->kind == NODE_POINT || node->kind == NODE_LIKE_ID)
+		notifier_entry(fs->notifier, node->parent->id, node->name, node->name_len);
+}
+
+int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode, struct call *call,
+		struct handle **handle_out, struct handle_cache *cache_out)
+{
+	struct handle *handle = NULL;
+	int rc = may_open(fs, node, mode, call);
+
+	*handle_out = NULL;
+	if (rc != 0)
+		return rc;
+	inode_opened(fs->inodes, node);
+	rc = new_handle(node, mode, &handle);
+	if (rc == 0)
+		rc = fill(fs, handle, mode, call);
+	if (rc != 0) {
+		free_handle(fs, handle);
+		give_name_back(fs, node);
+		(void)inode_closed(fs->inodes, node); /* it has other handles, or is no new vector */
+		return rc;
+	}
+	choose_cache(fs, handle, call, cache_out);
+	*handle_out = handle;
+	return 0;
+}
+
+int handle_create(struct fs *fs, struct node *node, const struct handle_mode *mode,
+		  struct call *call, struct handle **handle_out, struct handle_cache *cache_out)
+{
+	int rc = new_handle(node, mode, handle_out);
+
+	if (rc == 0)
+		rc = vecfile_open(fs, *handle_out, true, false);
+	if (rc != 0) {
+		(void)inode_closed(fs->inodes, node); /* its name goes with it */
+		return rc;
+	}
+	choose_cache(fs, *handle_out, call, cache_out);
+	return 0;
+}
+
+void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool *dropped_out)
+{
+	struct node *node = handle->node;
+	bool dropped = false;
+
+	pthread_mutex_lock(&handle->lock);
+	if (handle->kind == HANDLE_VECTOR)
+		dropped = handle->vector.dirty && !handle->vector.told;
+	if (dropped && !vecfile_incomplete(fs, &handle->vector, &call->msg))
+		(void)err_set(&call->msg, ERR_INVALID, "what was written last was not committed");
+	if (handle->kind == HANDLE_RUN)
+		dropped = run_incomplete(fs, &handle->run, &call->msg);
+	pthread_mutex_unlock(&handle->lock);
+	free_handle(fs, handle);
+	give_name_back(fs, node);
+	(void)inode_closed(fs->inodes, node); /* a name that goes was never in a listing */
+	*dropped_out = dropped;
+}
+
+/* --- reading and writing --- */
+
+static void slice(const void *bytes, size_t have, uint64_t offset, size_t size,
+		  const void **bytes_out, size_t *len_out)
+{
+	size_t at = offset < have ? (size_t)offset : have;
+
+	*bytes_out = bytes != NULL ? (const uint8_t *)bytes + at : NULL;
+	*len_out = have - at < size ? have - at : size;
+}
+
+int handle_read(struct fs *fs, struct handle *handle, uint64_t offset, size_t size,
+		struct call *call, const void **bytes_out, size_t *len_out)
+{
+	int rc = 0;
+
+	*bytes_out = NULL;
+	*len_out = 0;
+	pthread_mutex_lock(&handle->lock);
+	switch (handle->kind) {
+	case HANDLE_VECTOR:
+		rc = vecfile_read(fs, handle);
+		if (rc == 0)
+			slice(handle->vector.bytes, handle->vector.len, offset, size, bytes_out,
+			      len_out);
+		break;
+	case HANDLE_RUN:
+		rc = run_read(fs, handle, size, call, bytes_out, len_out);
+		break;
+	case HANDLE_TEXT:
+		slice(handle->text, handle->text_len, offset, size, bytes_out, len_out);
+		break;
+	case HANDLE_CONTROL:
+		rc = ERR_PERMISSION;
+		break;
+	}
+	if (rc != 0)
+		pthread_mutex_unlock(&handle->lock);
+	return rc;
+}
+
+void handle_read_done(struct handle *handle)
+{
+	pthread_mutex_unlock(&handle->lock);
+}
+
+/* Each line is a command; the first that fails ends it. */
+static int control(struct fs *fs, const char *bytes, size_t len, struct call *call)
+{
+	int rc = 0;
+
+	if (len > CONTROL_LINE_MAX)
+		return err_set(&call->msg, ERR_TOO_BIG, "a command is at most %u bytes",
+			       CONTROL_LINE_MAX);
+	status_count(fs->status, STATUS_OP_control);
+	for (size_t at = 0; rc == 0 && at < len;) {
+		const char *end = memchr(bytes + at, '\n', len - at);
+		size_t line = end != NULL ? (size_t)(end - bytes) - at : len - at;
+
+		if (line > 0)
+			rc = status_control(fs, bytes + at, line, &call->msg);
+		at += line + 1;
+	}
+	return rc;
+}
+
+int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t len,
+		 uint64_t offset, struct call *call)
+{
+	int rc = ERR_PERMISSION;
+
+	if (len == 0)
+		return 0;
+	pthread_mutex_lock(&handle->lock);
+	if (handle->kind == HANDLE_VECTOR)
+		rc = vecfile_write(fs, handle, bytes, len, offset, call);
+	else if (handle->kind == HANDLE_RUN)
+		rc = run_write(fs, handle, bytes, len, call);
+	else if (handle->kind == HANDLE_CONTROL)
+		rc = control(fs, bytes, len, call);
+	pthread_mutex_unlock(&handle->lock);
+	return rc;
+}
+
+static int sync_content(struct fs *fs, struct handle *handle)
+{
+	int rc = ann_sync(fs->ann);
+
+	if (rc == 0)
+		handle->vector.unsynced = false;
+	return rc;
+}
+
+int handle_flush(struct fs *fs, struct handle *handle, struct call *call)
+{
+	int rc = 0;
+
+	if (handle->kind != HANDLE_VECTOR || !handle->writable)
+		return 0;
+	pthread_mutex_lock(&handle->lock);
+	rc = vecfile_finish(fs, handle, call);
+	if (rc == 0 && handle->vector.unsynced && fs->opts.durability == WAL_CLOSE)
+		rc = sync_content(fs, handle);
+	pthread_mutex_unlock(&handle->lock);
+	return rc;
+}
+
+int handle_sync(struct fs *fs, struct handle *handle, struct call *call)
+{
+	int rc = 0;
+
+	if (handle->kind != HANDLE_VECTOR)
+		return 0;
+	pthread_mutex_lock(&handle->lock);
+	rc = vecfile_finish(fs, handle, call);
+	if (rc == 0)
+		rc = sync_content(fs, handle);
+	pthread_mutex_unlock(&handle->lock);
+	return rc;
+}
+
+int handle_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct call *call)
+{
+	int rc = 0;
+
+	if (handle->kind != HANDLE_VECTOR)
+		return size == 0 ? 0 : ERR_INVALID;
+	pthread_mutex_lock(&handle->lock);
+	rc = vecfile_truncate(fs, handle, size, call);
+	pthread_mutex_unlock(&handle->lock);
+	return rc;
+}

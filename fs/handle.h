@@ -1,0 +1,89 @@
+/*
+ * handle.h - one open file: what it holds, and reading, writing, closing it.
+ *
+ * What is read and written stands in memory bounded for each handle and for the mount together.
+ * A handle's lock is taken before all locks of inode.h.
+ */
+#ifndef VECFS_FS_HANDLE_H
+#define VECFS_FS_HANDLE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/call.h"
+#include "fs/fs.h"
+#include "fs/inode.h"
+#include "fs/run.h"
+#include "fs/vecfile.h"
+
+#define HANDLE_BYTES_MAX (64ull << 20)	/* of one handle */
+#define HANDLE_TOTAL_MAX (256ull << 20) /* of all handles of a mount */
+
+enum handle_kind {
+	HANDLE_TEXT,	/* a text made at open: README, status, an answer */
+	HANDLE_VECTOR,	/* vecfile.h */
+	HANDLE_RUN,	/* run.h */
+	HANDLE_CONTROL, /* each write is carried out */
+};
+
+struct handle {
+	enum handle_kind kind;
+	struct node *node; /* open as long as the handle */
+	bool readable, writable, append;
+	pthread_mutex_t lock;
+	size_t reserved; /* guarded by lock; bytes counted in fs->buffered_bytes */
+	char *text;	 /* HANDLE_TEXT; owned, fixed */
+	size_t text_len;
+	struct vecfile vector; /* HANDLE_VECTOR; guarded by lock */
+	struct run run;	       /* HANDLE_RUN; guarded by lock */
+};
+
+/* How a file is to be opened: open(2)'s flags, taken apart. */
+struct handle_mode {
+	bool read, write, append, truncate;
+};
+
+/* How the kernel shall treat the handle. */
+struct handle_cache {
+	bool direct;	  /* every read and write comes here */
+	bool keep;	  /* what it has cached is still right */
+	bool quiet_close; /* need not say when a descriptor is closed */
+	bool retry;	  /* better look the name up again and open what it is then */
+};
+
+/*
+ * Opens a node; for a query this searches. ERR_PERMISSION, ERR_READONLY, ERR_ABSENT, ERR_NOMEM and
+ * what ann_get and ann_search say.
+ */
+int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode, struct call *call,
+		struct handle **handle_out, struct handle_cache *cache_out);
+/* Wraps the handle around a vector just created (inode_new_vector, which opened its node). */
+int handle_create(struct fs *fs, struct node *node, const struct handle_mode *mode,
+		  struct call *call, struct handle **handle_out, struct handle_cache *cache_out);
+/*
+ * Frees it and closes its node. What was not written whole is dropped: then *dropped_out is true and
+ * call->msg says what.
+ */
+void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool *dropped_out);
+
+/*
+ * The bytes from offset on, at most size. They stay valid until handle_read_done, which must follow
+ * when it returned 0.
+ */
+int handle_read(struct fs *fs, struct handle *handle, uint64_t offset, size_t size,
+		struct call *call, const void **bytes_out, size_t *len_out);
+void handle_read_done(struct handle *handle);
+/* All of the bytes or none. */
+int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t len,
+		 uint64_t offset, struct call *call);
+/* A descriptor was closed; there may be others. */
+int handle_flush(struct fs *fs, struct handle *handle, struct call *call);
+int handle_sync(struct fs *fs, struct handle *handle, struct call *call);
+int handle_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct call *call);
+
+/* Changes what a handle counts; ERR_TOO_BIG above its bound, ERR_NOMEM above the mount's. */
+int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct err_msg *msg);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * notify.h - the one thread that tells the kernel to forget what it cached.
+ *
+ * Never told from a request's thread: the kernel may need an answer to another request before it
+ * can obey, and that answer may have to come from the thread that waits. Requests are queued,
+ * bounded; when the queue is full the oldest is dropped, which costs memory of the kernel or a
+ * late time stamp, never wrong content (an open compares versions).
+ */
+#ifndef VECFS_FS_NOTIFY_H
+#define VECFS_FS_NOTIFY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct fuse_session;
+struct notifier;
+
+/* Starts the thread; call in the process that serves, after it forked. The session outlives it. */
+int notifier_new(struct fuse_session *session, struct notifier **notifier_out);
+/*
+ * Drops what is queued and ends the thread; what is queued later is dropped too. While requests are
+ * still served, since the kernel may obey a last word only after an answer. Accepts NULL.
+ */
+void notifier_stop(struct notifier *notifier);
+/* Stops it if that was not done, and frees. Accepts NULL. */
+void notifier_free(struct notifier *notifier);
+
+/* Content and attributes of a node changed. Any thread; returns at once; accepts NULL. */
+void notifier_inode(struct notifier *notifier, uint64_t node);
+/* The name below parent shall be looked up anew, its node forgotten if unused. name is copied. */
+void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name, size_t len);
+uint64_t notifier_dropped(struct notifier *notifier);
+
+#endif

@@ -1,0 +1,343 @@
+/*
+ * ops.c - the requests of the kernel about names and directories, and the table of all.
+ *
+ * Each request is decoded, becomes one call, and is answered. Extended attributes have no handler
+ * on purpose: the kernel asks for security.capability before each write unless it has learnt, from
+ * the missing handler, that there are none.
+ */
+#include "fs/ops.h"
+
+#define FUSE_USE_VERSION 310
+#include "fs/ops_reply.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/attr.h"
+#include "fs/names.h"
+#include "fs/notify.h"
+#include "store/mem.h"
+
+#define MAX_WRITE (1u << 20)
+
+/* --- life --- */
+
+int fs_init(struct fs *fs)
+{
+	struct store_attr directory = {
+		.mode = 0755, .uid = fs->uid, .gid = fs->gid, .mtime_ns = (int64_t)fs->start_ns};
+	uint64_t seed = 0;
+	int rc = fs->io->ops->random(fs->io, &seed, sizeof(seed));
+
+	if (rc == 0)
+		rc = inode_table_new(seed, &directory, &fs->inodes);
+	if (rc == 0)
+		rc = notifier_new(fs->session, &fs->notifier);
+	if (rc != 0)
+		fs_release(fs);
+	return rc;
+}
+
+void fs_quiet(struct fs *fs)
+{
+	notifier_stop(fs->notifier);
+}
+
+void fs_release(struct fs *fs)
+{
+	notifier_free(fs->notifier);
+	fs->notifier = NULL;
+	inode_table_free(fs->inodes);
+	fs->inodes = NULL;
+}
+
+static void op_init(void *data, struct fuse_conn_info *conn)
+{
+	const unsigned wanted = FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+				FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
+				FUSE_CAP_AUTO_INVAL_DATA;
+	/*
+	 * O_TRUNC: see vecfile.h. Killing of set-user-id bits is left to the kernel, which does it
+	 * by setattr.
+	 */
+	const unsigned unwanted = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC |
+				  FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
+				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
+
+	(void)data;
+	conn->want = (conn->want & ~unwanted) | (conn->capable & wanted);
+	conn->max_write = MAX_WRITE;
+}
+
+/* --- names --- */
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct ops_request r;
+	struct dir_entry entry;
+	struct fuse_entry_param param;
+	int rc;
+
+	if (!ops_begin(&r, req, "lookup", STATUS_OP_lookup, parent, name))
+		return;
+	rc = dir_lookup(r.fs, r.node, name, &r.call, &entry);
+	if (rc == ERR_ABSENT && r.call.msg.text[0] == '\0') {
+		ops_fail_quietly(&r, rc);
+		return;
+	}
+	if (rc != 0) {
+		ops_fail(&r, rc);
+		return;
+	}
+	ops_entry_param(&entry, &param);
+	if (fuse_reply_entry(req, &param) != 0)
+		inode_forget(r.fs->inodes, param.ino, 1);
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
+{
+	struct fs *fs = fuse_req_userdata(req);
+
+	inode_forget(fs->inodes, ino, n);
+	fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	struct fs *fs = fuse_req_userdata(req);
+
+	for (size_t i = 0; i < count; i++)
+		inode_forget(fs->inodes, forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	struct stat st;
+	int rc;
+
+	(void)fi; /* all handles of a vector show the same */
+	if (!ops_begin(&r, req, "getattr", STATUS_OP_getattr, ino, NULL))
+		return;
+	rc = attr_node(r.fs, r.node, &st);
+	if (rc != 0)
+		ops_fail(&r, rc);
+	else
+		fuse_reply_attr(req, &st, OPS_ATTR_TIMEOUT);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct ops_request r;
+
+	if (!ops_begin(&r, req, "unlink", STATUS_OP_unlink, parent, name))
+		return;
+	if (r.node->kind != NODE_VECTORS)
+		ops_forbid(&r, "only files in vectors/ can be removed");
+	else
+		ops_done(&r, names_unlink(r.fs, name, &r.call));
+}
+
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+		      const char *new_name, unsigned flags)
+{
+	struct ops_request r;
+	unsigned store_flags = 0;
+
+	if (!ops_begin(&r, req, "rename", STATUS_OP_rename, parent, name))
+		return;
+	if (parent != NODE_VECTORS || new_parent != NODE_VECTORS) {
+		ops_forbid(&r, "files are renamed within vectors/ alone");
+		return;
+	}
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+		ops_fail(&r, ERR_INVALID);
+		return;
+	}
+	store_flags |= flags & RENAME_NOREPLACE ? STORE_RENAME_KEEP : 0;
+	store_flags |= flags & RENAME_EXCHANGE ? STORE_RENAME_EXCHANGE : 0;
+	ops_done(&r, names_rename(r.fs, name, new_name, store_flags, &r.call));
+}
+
+/* --- what has no place here --- */
+
+static void forbid_entry(fuse_req_t req, fuse_ino_t parent, const char *name, const char *operation,
+			 const char *sentence)
+{
+	struct ops_request r;
+
+	if (ops_begin(&r, req, operation, STATUS_OP_create, parent, name))
+		ops_forbid(&r, sentence);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
+{
+	(void)mode;
+	(void)dev;
+	forbid_entry(req, parent, name, "mknod", "there are no special files here");
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	(void)mode;
+	forbid_entry(req, parent, name, "mkdir", "directories cannot be made here");
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	forbid_entry(req, parent, name, "rmdir", "directories cannot be removed here");
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	(void)target;
+	forbid_entry(req, parent, name, "symlink", "there are no links here");
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	(void)ino;
+	forbid_entry(req, parent, name, "link", "a vector has one name");
+}
+
+/* --- directories --- */
+
+/*
+ * The kernel may keep a listing of /vectors, unless a vector is being created: that appears in a
+ * write, which the kernel does not take for a change of the directory.
+ */
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	bool keep = false;
+	int rc;
+
+	if (!ops_begin(&r, req, "opendir", STATUS_OP_open, ino, NULL))
+		return;
+	rc = dir_may_enter(r.fs, r.node, &r.call);
+	if (rc != 0) {
+		ops_fail(&r, rc);
+		return;
+	}
+	keep = r.node->kind == NODE_VECTORS && inode_uncommitted(r.fs->inodes) == 0;
+	fi->fh = keep;
+	fi->cache_readdir = keep;
+	fi->keep_cache = keep;
+	fuse_reply_open(req, fi);
+}
+
+/* The answer to a READDIR being filled. */
+struct listing {
+	fuse_req_t req;
+	char *at;
+	size_t left, size;
+	bool plus;
+};
+
+static bool add_entry(void *ctx, const char *name, const struct dir_entry *entry, uint64_t next)
+{
+	struct listing *listing = ctx;
+	struct fuse_entry_param param;
+	size_t need = 0;
+
+	if (listing->plus) {
+		ops_entry_param(entry, &param);
+		need = fuse_add_direntry_plus(listing->req, listing->at, listing->left, name,
+					      &param, (off_t)next);
+	} else {
+		need = fuse_add_direntry(listing->req, listing->at, listing->left, name,
+					 &entry->st, (off_t)next);
+	}
+	if (need > listing->left)
+		return false;
+	listing->at += need;
+	listing->left -= need;
+	return true;
+}
+
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		 const struct fuse_file_info *fi, bool plus)
+{
+	struct ops_request r;
+	char *buf = NULL;
+	struct listing listing = {.req = req, .left = size, .size = size, .plus = plus};
+	int rc = ERR_NOMEM;
+
+	if (!ops_begin(&r, req, "readdir", STATUS_OP_readdir, ino, NULL))
+		return;
+	buf = mem_alloc(size);
+	listing.at = buf;
+	if (fi->fh != 0)
+		inode_listed(r.fs->inodes);
+	if (buf != NULL)
+		rc = dir_list(r.fs, r.node, (uint64_t)offset, plus, &r.call, add_entry, &listing);
+	/* What was found before an error is given first; the error comes with the next request. */
+	if (rc != 0 && listing.left == size)
+		ops_fail(&r, rc);
+	else
+		fuse_reply_buf(req, buf, size - listing.left);
+	mem_free(buf);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		       struct fuse_file_info *fi)
+{
+	list(req, ino, size, offset, fi, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+			   struct fuse_file_info *fi)
+{
+	list(req, ino, size, offset, fi, true);
+}
+
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+
+	(void)datasync;
+	(void)fi;
+	if (ops_begin(&r, req, "fsync", STATUS_OP_fsync, ino, NULL))
+		ops_done(&r, ann_sync(r.fs->ann));
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct ops_request r;
+	struct statvfs st;
+
+	if (!ops_begin(&r, req, "statfs", STATUS_OP_statfs, ino, NULL))
+		return;
+	attr_filesystem(r.fs, &st);
+	fuse_reply_statfs(req, &st);
+}
+
+const struct fuse_lowlevel_ops fs_ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.setattr = ops_setattr,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.link = op_link,
+	.unlink = op_unlink,
+	.rename = op_rename,
+	.create = ops_create,
+	.open = ops_open,
+	.read = ops_read,
+	.write = ops_write,
+	.flush = ops_flush,
+	.fsync = ops_fsync,
+	.release = ops_release,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.fsyncdir = op_fsyncdir,
+	.statfs = op_statfs,
+};

@@ -1,0 +1,291 @@
+/*
+ * ops_file.c - requests about open files: decode, one call, reply.
+ */
+#define FUSE_USE_VERSION 310
+#include "fs/ops_reply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "fs/attr.h"
+#include "fs/handle.h"
+#include "fs/names.h"
+
+#define NS 1000000000ll
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return (struct handle *)(uintptr_t)fi->fh;
+}
+
+static struct handle_mode mode_of(int flags)
+{
+	int access = flags & O_ACCMODE;
+
+	return (struct handle_mode){
+		.read = access != O_WRONLY,
+		.write = access != O_RDONLY,
+		.append = (flags & O_APPEND) != 0,
+		.truncate = (flags & O_TRUNC) != 0,
+	};
+}
+
+static void fill_info(struct fuse_file_info *fi, struct handle *handle,
+		      const struct handle_cache *cache)
+{
+	fi->fh = (uintptr_t)handle;
+	fi->direct_io = cache->direct;
+	fi->keep_cache = cache->keep;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 11)
+	fi->noflush = cache->quiet_close;
+#endif
+}
+
+/* A reply that could not be sent means that nobody has the file. */
+static void forsake(struct ops_request *r, struct handle *handle)
+{
+	bool dropped;
+
+	handle_close(r->fs, handle, &r->call, &dropped);
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	struct handle_mode mode = mode_of(fi->flags);
+	struct handle_cache cache = {0};
+	struct handle *handle = NULL;
+	int rc;
+
+	if (!ops_begin(&r, req, "open", STATUS_OP_open, ino, NULL))
+		return;
+	rc = handle_open(r.fs, r.node, &mode, &r.call, &handle, &cache);
+	if (rc != 0) {
+		ops_fail(&r, rc);
+		return;
+	}
+	if (cache.retry) {
+		/* The kernel walks the path once more by itself. */
+		forsake(&r, handle);
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
+	fill_info(fi, handle, &cache);
+	if (fuse_reply_open(req, fi) != 0)
+		forsake(&r, handle);
+}
+
+/* The name exists already: as an open, unless O_EXCL forbids it. */
+static int create_existing(struct ops_request *r, const struct handle_mode *mode, bool exclusive,
+			   struct dir_entry *entry, struct handle **handle_out,
+			   struct handle_cache *cache)
+{
+	int rc = exclusive ? ERR_EXISTS : dir_lookup(r->fs, r->node, r->name, &r->call, entry);
+
+	if (rc != 0)
+		return rc;
+	r->call.id = entry->id;
+	rc = handle_open(r->fs, entry->node, mode, &r->call, handle_out, cache);
+	if (rc != 0)
+		inode_forget(r->fs->inodes, entry->id, 1);
+	return rc;
+}
+
+static int create_new(struct ops_request *r, struct node *node, const struct handle_mode *mode,
+		      struct dir_entry *entry, struct handle **handle_out,
+		      struct handle_cache *cache)
+{
+	int rc = handle_create(r->fs, node, mode, &r->call, handle_out, cache);
+
+	if (rc == 0)
+		rc = attr_node(r->fs, node, &entry->st);
+	entry->node = node;
+	entry->id = node->id; /* its first, since nobody can have read it */
+	entry->timeout = 0; /* the name goes if it is closed without content */
+	if (rc != 0)
+		inode_forget(r->fs->inodes, entry->id, 1);
+	return rc;
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t permissions,
+		struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	struct handle_mode mode = mode_of(fi->flags);
+	struct handle_cache cache = {0};
+	struct dir_entry entry = {0};
+	struct fuse_entry_param param;
+	struct handle *handle = NULL;
+	struct node *node = NULL;
+	int rc;
+
+	if (!ops_begin(&r, req, "create", STATUS_OP_create, parent, name))
+		return;
+	if (r.node->kind != NODE_VECTORS) {
+		ops_forbid(&r, "files are created in vectors/ alone");
+		return;
+	}
+	rc = names_create(r.fs, name, permissions, &r.call, &node);
+	if (rc == 0)
+		rc = create_new(&r, node, &mode, &entry, &handle, &cache);
+	else if (rc == ERR_EXISTS)
+		rc = create_existing(&r, &mode, fi->flags & O_EXCL, &entry, &handle, &cache);
+	if (rc != 0) {
+		ops_fail(&r, rc);
+		return;
+	}
+	fill_info(fi, handle, &cache);
+	ops_entry_param(&entry, &param);
+	if (fuse_reply_create(req, &param, fi) != 0) {
+		forsake(&r, handle);
+		inode_forget(r.fs->inodes, param.ino, 1);
+	}
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	const void *bytes = NULL;
+	size_t len = 0;
+	int rc;
+
+	if (!ops_begin(&r, req, "read", STATUS_OP_read, ino, NULL))
+		return;
+	rc = handle_read(r.fs, handle_of(fi), (uint64_t)offset, size, &r.call, &bytes, &len);
+	if (rc != 0) {
+		ops_fail(&r, rc);
+		return;
+	}
+	fuse_reply_buf(req, bytes, len);
+	handle_read_done(handle_of(fi));
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+	       struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	int rc;
+
+	if (!ops_begin(&r, req, "write", STATUS_OP_write, ino, NULL))
+		return;
+	rc = handle_write(r.fs, handle_of(fi), bytes, size, (uint64_t)offset, &r.call);
+	if (rc != 0)
+		ops_fail(&r, rc);
+	else
+		fuse_reply_write(req, size);
+}
+
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+
+	if (ops_begin(&r, req, "close", STATUS_OP_flush, ino, NULL))
+		ops_done(&r, handle_flush(r.fs, handle_of(fi), &r.call));
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+
+	(void)datasync; /* attributes and content are one record */
+	if (ops_begin(&r, req, "fsync", STATUS_OP_fsync, ino, NULL))
+		ops_done(&r, handle_sync(r.fs, handle_of(fi), &r.call));
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	bool dropped = false;
+
+	if (!ops_begin(&r, req, "close", STATUS_OP_release, ino, NULL))
+		return;
+	handle_close(r.fs, handle_of(fi), &r.call, &dropped);
+	if (dropped)
+		ops_remember(&r, ERR_INVALID);
+	fuse_reply_err(req, 0);
+}
+
+/* --- setattr --- */
+
+static int64_t time_of(const struct fs *fs, const struct stat *st, int to_set)
+{
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		return attr_now(fs);
+	return st->st_mtim.tv_sec * NS + st->st_mtim.tv_nsec;
+}
+
+/*
+ * truncate(2), and O_TRUNC of an open: a stored vector is not touched, so only what changes nothing
+ * in it is possible.
+ */
+static int truncate_path(struct ops_request *r, off_t size)
+{
+	size_t whole = attr_vector_size(r->fs);
+
+	if (r->node->kind != NODE_VECTOR)
+		return size == 0 && r->node->kind >= NODE_CONTROL ? 0 : ERR_INVALID;
+	if (size == 0)
+		inode_truncate(r->fs->inodes, r->node);
+	if (size == 0 || (size_t)size == whole)
+		return 0;
+	return err_set(&r->call.msg, (size_t)size > whole && whole > 0 ? ERR_TOO_BIG : ERR_INVALID,
+		       "a vector here is %zu bytes and cannot have another length", whole);
+}
+
+static unsigned mask_of(int to_set)
+{
+	unsigned mask = 0;
+
+	mask |= to_set & FUSE_SET_ATTR_MODE ? STORE_ATTR_MODE : 0;
+	mask |= to_set & FUSE_SET_ATTR_UID ? STORE_ATTR_UID : 0;
+	mask |= to_set & FUSE_SET_ATTR_GID ? STORE_ATTR_GID : 0;
+	/* With a size the kernel sends the time of a change that is not made here. */
+	if ((to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) &&
+	    !(to_set & FUSE_SET_ATTR_SIZE))
+		mask |= STORE_ATTR_MTIME;
+	return mask;
+}
+
+static int change(struct ops_request *r, const struct stat *st, int to_set, struct handle *handle)
+{
+	struct store_attr attr = {.mode = st->st_mode & 07777,
+				  .uid = st->st_uid,
+				  .gid = st->st_gid,
+				  .mtime_ns = time_of(r->fs, st, to_set)};
+	unsigned mask = mask_of(to_set);
+	int rc = 0;
+
+	if (to_set & FUSE_SET_ATTR_SIZE) {
+		if (handle != NULL)
+			rc = handle_truncate(r->fs, handle, (uint64_t)st->st_size, &r->call);
+		else
+			rc = truncate_path(r, st->st_size);
+	}
+	if (rc != 0 || mask == 0)
+		return rc;
+	if (ann_read_only(r->fs->ann))
+		return ERR_READONLY;
+	return attr_change(r->fs, r->node, &attr, mask);
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+		 struct fuse_file_info *fi)
+{
+	struct ops_request r;
+	struct stat after;
+	int rc;
+
+	if (!ops_begin(&r, req, "setattr", STATUS_OP_setattr, ino, NULL))
+		return;
+	if ((to_set & FUSE_SET_ATTR_UID) && r.call.uid != 0 && r.call.uid != st->st_uid) {
+		ops_forbid(&r, "only root gives files away");
+		return;
+	}
+	rc = change(&r, st, to_set, fi != NULL ? handle_of(fi) : NULL);
+	if (rc == 0)
+		rc = attr_node(r.fs, r.node, &after);
+	if (rc != 0)
+		ops_fail(&r, rc);
+	else
+		fuse_reply_attr(req, &after, OPS_ATTR_TIMEOUT);
+}

@@ -1,0 +1,126 @@
+/*
+ * ops_reply.c - requests in, errors out: the one place where a class of outcome becomes an errno.
+ */
+#define FUSE_USE_VERSION 310
+#include "fs/ops_reply.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fs/attr.h"
+
+#define PATH_SHOWN 512 /* bytes of a path that status/errors keeps */
+
+static const struct {
+	int code, number;
+	const char *name;
+} errnos[] = {
+	{ERR_NOMEM, ENOMEM, "ENOMEM"},
+	{ERR_IO, EIO, "EIO"},
+	{ERR_FULL, ENOSPC, "ENOSPC"},
+	{ERR_ABSENT, ENOENT, "ENOENT"},
+	{ERR_EXISTS, EEXIST, "EEXIST"},
+	{ERR_INVALID, EINVAL, "EINVAL"},
+	{ERR_DAMAGED, EIO, "EIO"},
+	{ERR_BUSY, EBUSY, "EBUSY"},
+	{ERR_READONLY, EROFS, "EROFS"},
+	{ERR_FORMAT, EIO, "EIO"},
+	{ERR_TOO_BIG, EFBIG, "EFBIG"},
+	{ERR_NAME_LONG, ENAMETOOLONG, "ENAMETOOLONG"},
+	{ERR_INTERRUPTED, EINTR, "EINTR"},
+	{ERR_FENCED, EROFS, "EROFS"},
+	{ERR_UNKNOWN, EIO, "EIO"},
+	{ERR_PERMISSION, EACCES, "EACCES"},
+	{ERR_NOT_REGULAR, EINVAL, "EINVAL"},
+	{ERR_UNSUPPORTED, EOPNOTSUPP, "EOPNOTSUPP"},
+	{ERR_AGAIN, EAGAIN, "EAGAIN"},
+	{ERR_LIMIT, ENFILE, "ENFILE"},
+};
+
+static size_t find(int code)
+{
+	size_t n = sizeof(errnos) / sizeof(errnos[0]);
+
+	for (size_t i = 0; i < n; i++)
+		if (errnos[i].code == code)
+			return i;
+	return 1; /* ERR_IO: an outcome that nobody defined */
+}
+
+static bool interrupted(void *req)
+{
+	return fuse_req_interrupted(req) != 0;
+}
+
+bool ops_begin(struct ops_request *r, fuse_req_t req, const char *operation, enum status_op op,
+	       fuse_ino_t ino, const char *name)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	memset(r, 0, sizeof(*r));
+	r->req = req;
+	r->fs = fuse_req_userdata(req);
+	r->operation = operation;
+	r->name = name;
+	r->call.uid = ctx->uid;
+	r->call.gid = ctx->gid;
+	r->call.thread = (uint64_t)ctx->pid;
+	r->call.id = ino;
+	r->call.cancelled = interrupted;
+	r->call.cancel_ctx = req;
+	r->node = inode_get(r->fs->inodes, ino);
+	status_count(r->fs->status, op);
+	if (r->node == NULL)
+		fuse_reply_err(req, ESTALE);
+	return r->node != NULL;
+}
+
+static void remember(struct ops_request *r, const char *errno_name, const char *sentence)
+{
+	char path[PATH_SHOWN];
+
+	inode_path(r->fs->inodes, r->node, r->name, path, sizeof(path));
+	status_error(r->fs->status, (uint64_t)attr_now(r->fs), r->operation, path, errno_name,
+		     sentence);
+}
+
+void ops_remember(struct ops_request *r, int code)
+{
+	remember(r, errnos[find(code)].name,
+		 r->call.msg.text[0] != '\0' ? r->call.msg.text : err_str(code));
+}
+
+void ops_fail_quietly(struct ops_request *r, int code)
+{
+	fuse_reply_err(r->req, errnos[find(code)].number);
+}
+
+void ops_fail(struct ops_request *r, int code)
+{
+	if (code != ERR_INTERRUPTED && !r->call.told)
+		ops_remember(r, code);
+	ops_fail_quietly(r, code);
+}
+
+void ops_forbid(struct ops_request *r, const char *sentence)
+{
+	remember(r, "EPERM", sentence);
+	fuse_reply_err(r->req, EPERM);
+}
+
+void ops_done(struct ops_request *r, int code)
+{
+	if (code != 0)
+		ops_fail(r, code);
+	else
+		fuse_reply_err(r->req, 0);
+}
+
+void ops_entry_param(const struct dir_entry *entry, struct fuse_entry_param *param_out)
+{
+	memset(param_out, 0, sizeof(*param_out));
+	param_out->ino = entry->node != NULL ? entry->id : 0;
+	param_out->attr = entry->st;
+	param_out->attr_timeout = OPS_ATTR_TIMEOUT;
+	param_out->entry_timeout = entry->timeout;
+}

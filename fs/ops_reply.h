@@ -1,0 +1,59 @@
+/*
+ * ops_reply.h - what the files ops*.c share: the request at hand, and answering it with an error.
+ *
+ * To be included after FUSE_USE_VERSION is defined.
+ */
+#ifndef VECFS_FS_OPS_REPLY_H
+#define VECFS_FS_OPS_REPLY_H
+
+#include <fuse_lowlevel.h>
+
+#include "fs/call.h"
+#include "fs/dir.h"
+#include "fs/fs.h"
+#include "fs/inode.h"
+
+/* A request being served. */
+struct ops_request {
+	fuse_req_t req;
+	struct fs *fs;
+	const char *operation; /* for status/errors */
+	struct node *node;     /* that it names; the parent when there is a name */
+	const char *name;      /* NULL: none */
+	struct call call;
+};
+
+/*
+ * Decodes who asks and for what. False when the number names no node: then it has been answered.
+ */
+bool ops_begin(struct ops_request *r, fuse_req_t req, const char *operation, enum status_op op,
+	       fuse_ino_t ino, const char *name);
+/* Answers with the errno of a class and remembers it in status/errors; code: a negative ERR_*. */
+void ops_fail(struct ops_request *r, int code);
+/* The same for what no class stands for: an operation that no file here allows. */
+void ops_forbid(struct ops_request *r, const char *sentence);
+/* Answers with the errno alone: what is no refusal, such as a name that is not there. */
+void ops_fail_quietly(struct ops_request *r, int code);
+/* Only remembers. */
+void ops_remember(struct ops_request *r, int code);
+/* Answers 0, or as ops_fail. */
+void ops_done(struct ops_request *r, int code);
+void ops_entry_param(const struct dir_entry *entry, struct fuse_entry_param *param_out);
+
+/* The operations of the files beside ops.c. */
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		struct fuse_file_info *fi);
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+	      struct fuse_file_info *fi);
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t offset,
+	       struct fuse_file_info *fi);
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+		 struct fuse_file_info *fi);
+
+#define OPS_ATTR_TIMEOUT 86400.0 /* all changes go through this mount */
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * query.h - the text side of a query: names under /query, options, vectors as hex and base64url,
+ * answers as text. Pure functions of their arguments; fuzzed.
+ */
+#ifndef VECFS_FS_QUERY_H
+#define VECFS_FS_QUERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ann/ann.h"
+
+enum query_format { QUERY_TEXT, QUERY_JSON, QUERY_IDS };
+
+struct query_spec {
+	struct ann_query ann; /* k, effort, exact, max; without and cancelled are left zero */
+	enum query_format format;
+};
+
+/*
+ * Parses "10" or "10,effort=200,exact,max=0.5,format=json". ERR_INVALID with a sentence for a bad k
+ * or option. (format=links is not among the formats of this version: refused like any unknown one.)
+ */
+int query_parse_spec(const char *name, size_t len, struct query_spec *spec_out,
+		     struct err_msg *msg);
+
+/* What a name below /query/<k>/ can be, by its form alone. */
+enum query_name {
+	QUERY_NAME_HEX,	   /* an even number of hex digits */
+	QUERY_NAME_BASE64, /* b64:... , base64url without padding */
+	QUERY_NAME_RUN,
+	QUERY_NAME_LIKE,
+	QUERY_NAME_OTHER,
+};
+enum query_name query_classify(const char *name, size_t len);
+
+/*
+ * Growing bytes of a query vector whose digits are split over path components. A component of hex
+ * has an even number of digits; of base64url (the first starts with "b64:", later ones do not) a
+ * number of digits that is a multiple of 4, but for the last.
+ */
+struct query_vector {
+	bool base64;
+	size_t len;	/* bytes so far */
+	uint8_t *bytes; /* owned; mem_free */
+};
+/*
+ * The vector `prefix` (NULL or empty: none) followed by one more component. ERR_ABSENT when it is
+ * not the digits it should be, or more than max_bytes; ERR_NOMEM. result_out is released by
+ * the caller.
+ */
+int query_vector_extend(const struct query_vector *prefix, const char *name, size_t len,
+			size_t max_bytes, struct query_vector *result_out);
+void query_vector_release(struct query_vector *vector);
+
+/*
+ * Renders an answer in the format. batch: lines carry the query's number, also when it holds one
+ * query. *text_out: mem_free by the caller; a terminator follows the *len_out bytes.
+ */
+int query_render(const struct ann_answer *answer, enum query_format format, bool batch,
+		 char **text_out, size_t *len_out);
+
+#endif

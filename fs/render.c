@@ -1,0 +1,216 @@
+/*
+ * render.c - an answer as text. The size is measured first, so that one allocation is enough, and
+ * numbers of usual size are written without printf.
+ */
+#include "fs/query.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "store/mem.h"
+
+#define DIGITS 9      /* significant digits of a distance */
+#define NUMBER_MAX 24 /* bytes of a printed distance or query number */
+#define JSON_EXTRA 24 /* {"id":"","distance":}, and the comma */
+
+static const uint64_t powers[] = {
+	1,	  10,	     100,	 1000,	      10000,	    100000,	   1000000,
+	10000000, 100000000, 1000000000, 10000000000, 100000000000, 1000000000000, 10000000000000,
+};
+
+static char *put_bytes(char *at, const char *bytes, size_t len)
+{
+	memcpy(at, bytes, len);
+	return at + len;
+}
+
+static char *put_number(char *at, uint64_t value)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value != 0);
+	while (n > 0)
+		*at++ = digits[--n];
+	return at;
+}
+
+/*
+ * The decimal digits of value * 10^scale, rounded to a whole number, ties to even, exactly: a
+ * double is mantissa * 2^exponent, and for 1e-4 <= value < 1e9 the product fits 128 bits.
+ */
+static uint64_t scaled(double value, unsigned scale)
+{
+	int exponent;
+	uint64_t mantissa = (uint64_t)ldexp(frexp(value, &exponent), 53);
+	unsigned shift = (unsigned)(53 - exponent); /* 23 ... 66 */
+	unsigned __int128 product = (unsigned __int128)mantissa * powers[scale];
+	unsigned __int128 half = (unsigned __int128)1 << (shift - 1);
+	unsigned __int128 rest = product & (half * 2 - 1);
+	uint64_t whole = (uint64_t)(product >> shift);
+
+	if (rest > half || (rest == half && (whole & 1) != 0))
+		whole++;
+	return whole;
+}
+
+/* Writes what "%.9g" would for 1e-4 <= value < 1e9; NULL when rounding would leave that range. */
+static char *put_fixed(char *at, double value)
+{
+	unsigned whole_digits = 0; /* before the point; 0 for values under 1 */
+	unsigned scale = DIGITS;   /* digits after the point, before zeros are dropped */
+	uint64_t digits, fraction;
+
+	while (whole_digits < DIGITS && value >= (double)powers[whole_digits])
+		whole_digits++;
+	scale -= whole_digits;
+	for (double limit = 0.1; whole_digits == 0 && value < limit; limit /= 10)
+		scale++;
+	digits = scaled(value, scale);
+	if (digits >= powers[DIGITS]) /* 9.99... became 10: one digit less */
+		digits = scale > 0 ? scaled(value, --scale) : digits;
+	if (digits >= powers[DIGITS] || digits < powers[DIGITS - 1])
+		return NULL;
+	at = put_number(at, digits / powers[scale]);
+	fraction = digits % powers[scale];
+	if (fraction == 0)
+		return at;
+	while (fraction % 10 == 0) {
+		fraction /= 10;
+		scale--;
+	}
+	*at++ = '.';
+	for (unsigned i = scale; i-- > 0;)
+		*at++ = (char)('0' + fraction / powers[i] % 10);
+	return at;
+}
+
+static char *put_distance(char *at, double value)
+{
+	char *end = NULL;
+
+	if (value == 0)
+		return put_bytes(at, "0", 1); /* without the sign of a negative zero */
+	if (fabs(value) >= 1e-4 && fabs(value) < 1e9) {
+		char *start = at;
+
+		if (value < 0)
+			*start++ = '-';
+		end = put_fixed(start, fabs(value));
+	}
+	if (end != NULL)
+		return end;
+	return at + snprintf(at, NUMBER_MAX, "%.*g", DIGITS, value);
+}
+
+static size_t json_length(const char *id, size_t len)
+{
+	size_t n = len;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)id[i];
+
+		if (c < 0x20 || c == 0x7f)
+			n += 5;
+		else if (c == '"' || c == '\\')
+			n += 1;
+	}
+	return n;
+}
+
+static char *put_json_id(char *at, const char *id, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)id[i];
+
+		if (c < 0x20 || c == 0x7f) {
+			at = put_bytes(at, "\\u00", 4);
+			*at++ = hex[c >> 4];
+			*at++ = hex[c & 15];
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			*at++ = '\\';
+		*at++ = (char)c;
+	}
+	return at;
+}
+
+static char *put_json_hit(char *at, const char *id, const struct ann_hit *hit)
+{
+	at = put_bytes(at, "{\"id\":\"", 7);
+	at = put_json_id(at, id, hit->id_len);
+	at = put_bytes(at, "\",\"distance\":", 13);
+	/* JSON has no infinity. */
+	at = isfinite(hit->distance) ? put_distance(at, hit->distance) : put_bytes(at, "null", 4);
+	return put_bytes(at, "}", 1);
+}
+
+static char *put_query(char *at, const struct ann_answer *answer, size_t query,
+		       enum query_format format, bool batch)
+{
+	size_t first = answer->first[query], end = answer->first[query + 1];
+
+	if (format == QUERY_JSON)
+		*at++ = '[';
+	for (size_t i = first; i < end; i++) {
+		const struct ann_hit *hit = &answer->hits[i];
+		const char *id = answer->ids + hit->id_at;
+
+		if (format == QUERY_JSON) {
+			if (i > first)
+				*at++ = ',';
+			at = put_json_hit(at, id, hit);
+			continue;
+		}
+		if (batch) {
+			at = put_number(at, query);
+			*at++ = '\t';
+		}
+		at = put_bytes(at, id, hit->id_len);
+		if (format == QUERY_TEXT) {
+			*at++ = '\t';
+			at = put_distance(at, hit->distance);
+		}
+		*at++ = '\n';
+	}
+	if (format == QUERY_JSON)
+		at = put_bytes(at, "]\n", 2);
+	return at;
+}
+
+int query_render(const struct ann_answer *answer, enum query_format format, bool batch,
+		 char **text_out, size_t *len_out)
+{
+	size_t hits = answer->n_queries > 0 ? answer->first[answer->n_queries] : 0;
+	size_t size = 1 + answer->n_queries * 3;
+	char *text, *at;
+
+	*text_out = NULL;
+	*len_out = 0;
+	for (size_t i = 0; i < hits; i++) {
+		const struct ann_hit *hit = &answer->hits[i];
+
+		size += format == QUERY_JSON ? json_length(answer->ids + hit->id_at, hit->id_len) :
+					       hit->id_len;
+	}
+	size += hits * (format == QUERY_JSON ? NUMBER_MAX + JSON_EXTRA :
+					       (batch ? NUMBER_MAX : 0) +
+						       (format == QUERY_TEXT ? NUMBER_MAX : 0) + 1);
+	text = mem_alloc(size);
+	if (text == NULL)
+		return ERR_NOMEM;
+	at = text;
+	for (size_t i = 0; i < answer->n_queries; i++)
+		at = put_query(at, answer, i, format, batch);
+	*at = '\0';
+	*text_out = text;
+	*len_out = (size_t)(at - text);
+	return 0;
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# The commands beside mounting, on stores that are clean, mounted, damaged, cut, and no stores.
+# timeout: 120 s
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/mount/lib-cases.sh
+. "$here/lib-cases.sh"
+cases_begin
+
+exits() { # CODE WORDS COMMAND...: the output must have WORDS; sets `said`
+	local code=$1 words=$2 got
+	shift 2
+	said=$("$@" 2>&1)
+	got=$?
+	[ "$got" -eq "$code" ] && grep -qF -- "$words" <<<"$said"
+	check $? "exit $code and '$words': ${*:2}"
+	[ "$got" -eq "$code" ] || echo "got $got: $said"
+}
+
+# --- help and usage ---
+
+exits 0 "usage: vecfs STORE MOUNTPOINT" "$VECFS" --help
+exits 0 "vecfs " "$VECFS" --version
+exits 2 "usage" "$VECFS"
+for command in mkfs check wal stat; do
+	exits 0 "usage: vecfs $command" "$VECFS" "$command" --help
+	refused 2 "missing" "$VECFS" "$command"
+	refused 2 "--colour" "$VECFS" "$command" "$work/s" --colour
+	refused 2 "too many" "$VECFS" "$command" "$work/s" more
+done
+! "$VECFS" --help >/dev/full 2>/dev/null
+check $? "output that cannot be written is an error"
+
+# --- mkfs ---
+
+"$VECFS" mkfs "$work/s" --dim 4 --metric=l2 --page-size=4K
+check $? "mkfs"
+[ "$(stat -c %a "$work/s")" = 600 ]
+check $? "a store is its owner's"
+cp "$work/s" "$work/s.before"
+refused 1 "exists" "$VECFS" mkfs "$work/s"
+cmp -s "$work/s" "$work/s.before"
+check $? "mkfs overwrites nothing"
+refused 1 "$work/none" "$VECFS" mkfs "$work/none/s"
+refused 2 "dim" "$VECFS" mkfs "$work/x" --dim=0
+refused 2 "metric" "$VECFS" mkfs "$work/x" --metric=hamming
+refused 2 "page-size" "$VECFS" mkfs "$work/x" --page-size=5000
+refused 2 "needs a value" "$VECFS" mkfs "$work/x" --dim
+not_there "$work/x"
+ln -s "$VECFS" "$work/mkfs.vecfs"
+ln -s "$VECFS" "$work/fsck.vecfs"
+"$work/mkfs.vecfs" "$work/y" --dim=3
+check $? "mkfs.vecfs"
+exits 0 "clean" "$work/fsck.vecfs" -a "$work/y"
+
+# --- a clean store ---
+
+exits 0 "clean" "$VECFS" check "$work/s"
+exits 0 "4" "$VECFS" stat "$work/s"
+grep -q "^metric *l2" <<<"$said" && grep -q "^vectors *0" <<<"$said"
+check $? "stat of an empty store"
+exits 0 "" "$VECFS" wal "$work/s"
+
+mounted "$work/s" "$mnt"
+i=0
+while [ $i -lt 300 ]; do
+	printf '\0\0\200\077\0\0\0\0\0\0\0\0\0\0%b\077' "\\0$(printf %o $((128 + i % 64)))" \
+		>"$mnt/vectors/v$i" || check 1 "vector $i"
+	i=$((i + 1))
+done
+sync -f "$mnt/vectors/v0"
+exits 0 "300" "$VECFS" stat "$mnt"
+grep -q "^mounted at *$mnt" <<<"$said" && grep -q "^vectors *300" <<<"$said" &&
+	grep -q "^metric *l2" <<<"$said" && grep -q "^dim *4" <<<"$said"
+check $? "stat of a mount"
+exits 0 "mounted at" "$VECFS" stat "$work/s"
+grep -q "^vectors *300" <<<"$said"
+check $? "stat of a store that is mounted asks the mount"
+refused 8 "$work/s" "$VECFS" check "$work/s"
+refused 8 "$work/s" "$VECFS" wal "$work/s"
+
+# --- the README of the mount can be pasted ---
+
+grep '^  [^ ]' "$mnt/README" | sed 's/^  //' >"$work/pasted"
+[ "$(grep -c . "$work/pasted")" -ge 10 ]
+check $? "README has examples"
+for shell in sh bash; do
+	"$shell" -e "$work/pasted" >"$work/pasted.out" 2>&1
+	check $? "what README says works in $shell"
+	grep -q '^v[0-9]*	[0-9]' "$work/pasted.out"
+	check $? "and finds neighbours in $shell"
+done
+
+# --- a log ---
+
+cp "$work/s" "$work/crashed"
+for log in "$work"/s-wal.*; do
+	cp "$log" "$work/crashed-wal.${log##*.}"
+done
+exits 0 "records" "$VECFS" wal "$work/crashed"
+grep -q "^tail: " <<<"$said"
+check $? "the state of the tail is said"
+exits 0 "300 vectors" "$VECFS" check "$work/crashed"
+exits 0 "300" "$VECFS" stat "$work/crashed"
+
+unmounted "$mnt"
+gone "$work/s"
+exits 0 "300 vectors" "$VECFS" check "$work/s"
+exits 0 "" "$VECFS" wal "$work/s"
+
+# --- damage ---
+
+"$VECFS" stat "$work/s" >/dev/null
+size=$(stat -c %s "$work/s")
+found=0
+tried=0
+for ((at = 16384 + 100; at < size; at += 4096)); do
+	cp "$work/s" "$work/bad"
+	byte=$(od -An -tu1 -j "$at" -N 1 "$work/bad" | tr -d ' ')
+	printf '%b' "\\0$(printf %o $((byte ^ 255)))" |
+		dd of="$work/bad" bs=1 seek="$at" conv=notrunc status=none
+	said=$("$VECFS" check "$work/bad" 2>&1)
+	code=$?
+	tried=$((tried + 1))
+	if [ $code -eq 4 ]; then
+		found=$((found + 1))
+		grep -q "^damage: " <<<"$said" || check 1 "exit 4 without a finding: $said"
+	elif [ $code -ne 0 ]; then
+		check 1 "exit $code with a flipped byte at $at: $said"
+	fi
+done
+[ "$found" -ge 1 ]
+check $? "flipped bytes are found ($found of $tried blocks hold something)"
+head -c $((size / 2)) "$work/s" >"$work/half"
+exits 4 "damage" "$VECFS" check "$work/half"
+head -c 3000 "$work/s" >"$work/less"
+refused 8 "$work/less" "$VECFS" check "$work/less"
+head -c 50000 /dev/urandom >"$work/noise"
+for command in check wal; do
+	refused 8 "$work/noise" "$VECFS" "$command" "$work/noise"
+	refused 8 "$work/none" "$VECFS" "$command" "$work/none"
+done
+refused 1 "$work/noise" "$VECFS" stat "$work/noise"
+refused 1 "$work/none" "$VECFS" stat "$work/none"
+refused 1 "$work" "$VECFS" stat "$work"
+
+cases_end

@@ -1,0 +1,201 @@
+/* Tests of find.c and exact.c where pages cannot be read: an error or the whole answer, never less. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ann/collection.h"
+#include "tests/support/ann_fixture.h"
+
+#define DIM 64u
+#define N 600u
+
+static const struct ann_opts by_hand = {.threads = 1};
+
+static void vector_of(uint32_t i, float *vector)
+{
+	struct ann_random random = {i + 1};
+
+	ann_random_vector(&random, vector, DIM, 10);
+}
+
+static void new_filled(struct ann_fixture *fixture)
+{
+	ann_fixture_new(fixture, ANN_L2, DIM, &by_hand);
+	for (uint32_t i = 0; i < N; i++) {
+		float vector[DIM];
+		char id[16];
+
+		vector_of(i, vector);
+		snprintf(id, sizeof(id), "%u", i);
+		assert_int_equal(ann_fixture_put(fixture->ann, id, vector, DIM), 0);
+	}
+	ann_fixture_index(fixture->ann);
+}
+
+/* Changes a byte of every copy of these bytes on the medium. */
+static void damage(struct ann_fixture *fixture, const void *bytes, size_t n)
+{
+	size_t len = 0, changed = 0;
+	uint8_t *head = io_mem_head(fixture->medium, &len), *at = head;
+
+	while ((at = memmem(at, len - (size_t)(at - head), bytes, n)) != NULL) {
+		at[n / 2] ^= 0x20;
+		changed++;
+	}
+	assert_true(changed > 0);
+}
+
+static int ask(struct ann *ann, uint32_t i, uint32_t k, bool exact, size_t *n_out)
+{
+	struct ann_query spec = {.k = k, .exact = exact};
+	struct err_msg msg = {""};
+	struct ann_answer answer;
+	float vector[DIM];
+	int err;
+
+	vector_of(i, vector);
+	err = ann_search(ann, vector, 1, &spec, &answer, &msg);
+	*n_out = err == 0 ? answer.first[1] : 0;
+	if (err == 0)
+		assert_true(answer.hits[0].distance < 1e-3);
+	else
+		assert_true(msg.text[0] != '\0');
+	ann_answer_release(&answer);
+	return err;
+}
+
+static void test_damaged_vector(void **state)
+{
+	struct ann_fixture fixture;
+	float vector[DIM];
+	size_t n;
+
+	(void)state;
+	new_filled(&fixture);
+	ann_fixture_close(&fixture, false);
+	vector_of(77, vector);
+	damage(&fixture, vector, sizeof(vector));
+	ann_fixture_open(&fixture, false);
+	fixture.ann->scan_max = 0;
+	assert_int_equal(ask(fixture.ann, 77, 5, true, &n), ERR_DAMAGED);
+	assert_int_equal(ask(fixture.ann, 300, 5, true, &n), ERR_DAMAGED);
+	assert_int_equal(ask(fixture.ann, 77, 5, false, &n), ERR_DAMAGED);
+	/* Deleted with the others of its page it is in nobody's way. */
+	for (uint32_t i = 64; i < 96; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "%u", i);
+		assert_int_equal(ann_delete(fixture.ann, id, strlen(id)), 0);
+	}
+	assert_int_equal(ask(fixture.ann, 300, 10000, true, &n), 0);
+	assert_int_equal(n, N - 32);
+	ann_fixture_free(&fixture);
+}
+
+/* Damage to the graph costs time: the linear scan answers, and the next opening builds anew. */
+static void test_damaged_node(void **state)
+{
+	struct ann_fixture fixture;
+	const void *page;
+	uint8_t bytes[256];
+	size_t n;
+
+	(void)state;
+	new_filled(&fixture);
+	assert_int_equal(ann_flush(fixture.ann), 0);
+	store_read_begin(fixture.store);
+	assert_int_equal(store_page(fixture.store, 1, &page), 0);
+	memcpy(bytes, page, sizeof(bytes));
+	store_read_end(fixture.store);
+	ann_fixture_close(&fixture, false);
+	damage(&fixture, bytes, sizeof(bytes));
+	ann_fixture_open(&fixture, false);
+	assert_string_equal(fixture.note.text, "");
+	fixture.ann->scan_max = 0;
+	for (uint32_t i = 0; i < N; i += 20) {
+		assert_int_equal(ask(fixture.ann, i, 5, false, &n), 0);
+		assert_int_equal(n, 5);
+	}
+	assert_true(fixture.ann->index.damaged);
+	ann_fixture_reopen(&fixture, false);
+	{
+		struct ann_stats stats;
+
+		ann_get_stats(fixture.ann, &stats);
+		assert_int_equal(stats.vectors, N);
+		assert_int_equal(stats.pending, N);
+	}
+	ann_fixture_index(fixture.ann);
+	assert_int_equal(ann_check(fixture.ann, NULL), 0);
+	ann_fixture_free(&fixture);
+}
+
+static int failing_reads(void *ctx, const char *call, uint64_t nth)
+{
+	(void)nth;
+	return *(bool *)ctx && strncmp(call, "read", 4) == 0 ? ERR_IO : 0;
+}
+
+static void test_failing_disk(void **state)
+{
+	struct ann_fixture fixture;
+	bool failing = false;
+	size_t n;
+
+	(void)state;
+	new_filled(&fixture);
+	ann_fixture_reopen(&fixture, false);
+	fixture.ann->scan_max = 0;
+	io_mem_set_fault(fixture.medium, failing_reads, &failing);
+	failing = true;
+	store_drop_caches(fixture.store);
+	assert_int_equal(ask(fixture.ann, 5, 5, false, &n), ERR_IO);
+	assert_int_equal(ask(fixture.ann, 5, 5, true, &n), ERR_IO);
+	failing = false;
+	assert_int_equal(ask(fixture.ann, 5, 5, false, &n), 0);
+	assert_int_equal(n, 5);
+	io_mem_set_fault(fixture.medium, NULL, NULL);
+	ann_fixture_free(&fixture);
+}
+
+/* The graph finds less than there is: the scan fills up. */
+static void test_short_graph(void **state)
+{
+	struct ann_fixture fixture;
+	size_t n;
+
+	(void)state;
+	new_filled(&fixture);
+	fixture.ann->scan_max = 0;
+	for (uint32_t i = 0; i < GRAPH_ENTRIES; i++)
+		atomic_store(&fixture.ann->index.graph.entries[i], 0);
+	for (uint32_t slot = 1; slot < N; slot++) {
+		uint32_t *record;
+
+		store_read_begin(fixture.store);
+		assert_int_equal(fixture.ann->index.nodes->ops->change(fixture.ann->index.nodes,
+								       slot, &record),
+				 0);
+		__atomic_store_n(record, 0, __ATOMIC_RELAXED); /* leads nowhere any more */
+		store_read_end(fixture.store);
+	}
+	assert_int_equal(ask(fixture.ann, 0, 100, false, &n), 0);
+	assert_int_equal(n, 100);
+	ann_fixture_free(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_damaged_vector),
+		cmocka_unit_test(test_damaged_node),
+		cmocka_unit_test(test_failing_disk),
+		cmocka_unit_test(test_short_graph),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

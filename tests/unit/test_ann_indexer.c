@@ -1,0 +1,164 @@
+/* Tests of indexer.c and workers in the background: the queue drains, slots come back, the graph goes out. */
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ann/collection.h"
+#include "ann/indexer.h"
+#include "store/mem.h"
+#include "tests/support/ann_fixture.h"
+
+#define DIM 12u
+
+static void put(struct ann *ann, struct ann_random *random, uint32_t i)
+{
+	float vector[DIM];
+	char id[16];
+
+	ann_random_vector(random, vector, DIM, 10);
+	snprintf(id, sizeof(id), "%u", i);
+	assert_int_equal(ann_fixture_put(ann, id, vector, DIM), 0);
+}
+
+static struct ann_stats stats_of(struct ann *ann)
+{
+	struct ann_stats stats;
+
+	ann_get_stats(ann, &stats);
+	return stats;
+}
+
+static bool drained(struct ann_fixture *fixture)
+{
+	return stats_of(fixture->ann).pending == 0 && stats_of(fixture->ann).linked >= 1000;
+}
+
+static bool repaired(struct ann_fixture *fixture)
+{
+	return stats_of(fixture->ann).repaired >= 600;
+}
+
+static bool swept(struct ann_fixture *fixture)
+{
+	struct pending_counts counts;
+
+	pending_count(&fixture->ann->pending, &counts);
+	return counts.tombstones + counts.repaired + counts.released + counts.in_hand == 0;
+}
+
+static bool published(struct ann_fixture *fixture)
+{
+	return store_graph_lsn(fixture->store) > 0;
+}
+
+/* Within a minute, that is, unless the machine stands still. */
+static void wait_for(struct ann_fixture *fixture, bool (*done)(struct ann_fixture *fixture))
+{
+	for (unsigned i = 0; i < 6000 && !done(fixture); i++)
+		(void)poll(NULL, 0, 10);
+	assert_true(done(fixture));
+}
+
+static void test_background(void **state)
+{
+	const struct ann_opts opts = {.threads = 2, .background = true};
+	struct ann_random random = {3};
+	struct ann_fixture fixture;
+	uint32_t slots;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_COSINE, 0, &opts);
+	for (uint32_t i = 0; i < 1000; i++)
+		put(fixture.ann, &random, i);
+	wait_for(&fixture, drained);
+	for (uint32_t i = 0; i < 600; i++) {
+		char id[16];
+
+		snprintf(id, sizeof(id), "%u", i);
+		assert_int_equal(ann_delete(fixture.ann, id, strlen(id)), 0);
+	}
+	wait_for(&fixture, repaired);
+	wait_for(&fixture, swept);
+	slots = store_slots(fixture.store);
+	for (uint32_t i = 0; i < 600; i++)
+		put(fixture.ann, &random, i);
+	assert_true(store_slots(fixture.store) < slots + 100); /* most were used again */
+	wait_for(&fixture, drained);
+	wait_for(&fixture, published); /* when idle for some seconds */
+	ann_fixture_reopen(&fixture, true);
+	assert_true(stats_of(fixture.ann).linked > 0);
+	ann_fixture_free(&fixture);
+}
+
+/* Too few for a graph: nothing is left to do, and nothing is linked. */
+static void test_few(void **state)
+{
+	const struct ann_opts opts = {.threads = 1};
+	struct ann_random random = {4};
+	struct ann_fixture fixture;
+	size_t left = 1;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 0, &opts);
+	for (uint32_t i = 0; i < INDEXER_CENTRE - 1; i++)
+		put(fixture.ann, &random, i);
+	assert_int_equal(ann_index_some(fixture.ann, 1000, &left), 0);
+	assert_int_equal(left, 0);
+	assert_int_equal(stats_of(fixture.ann).pending, 0);
+	assert_int_equal(stats_of(fixture.ann).linked, 0);
+	put(fixture.ann, &random, INDEXER_CENTRE);
+	assert_int_equal(stats_of(fixture.ann).pending, INDEXER_CENTRE);
+	assert_int_equal(ann_index_some(fixture.ann, 100, &left), 0);
+	assert_int_equal(left, INDEXER_CENTRE - 100);
+	assert_int_equal(ann_index_some(fixture.ann, 1000, &left), 0);
+	assert_int_equal(left, 0);
+	assert_int_equal(stats_of(fixture.ann).linked, INDEXER_CENTRE);
+	ann_fixture_free(&fixture);
+}
+
+static bool fails_now;
+
+static bool fails(void *ctx)
+{
+	(void)ctx;
+	return fails_now;
+}
+
+/* What fails is not lost: the slot waits for its next turn. */
+static void test_failing_links(void **state)
+{
+	const struct ann_opts opts = {.threads = 1};
+	struct ann_random random = {5};
+	struct ann_fixture fixture;
+	size_t left = 0;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 0, &opts);
+	for (uint32_t i = 0; i < 300; i++)
+		put(fixture.ann, &random, i);
+	fails_now = true;
+	mem_set_fault(fails, NULL);
+	assert_int_equal(ann_index_some(fixture.ann, 1000, &left), ERR_NOMEM);
+	mem_set_fault(NULL, NULL);
+	assert_int_equal(left, 300);
+	assert_int_equal(pending_check(&fixture.ann->pending), 0);
+	assert_int_equal(ann_index_some(fixture.ann, 1000, &left), 0);
+	assert_int_equal(left, 0);
+	ann_fixture_free(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_few),
+		cmocka_unit_test(test_failing_links),
+		cmocka_unit_test(test_background),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,99 @@
+/* Paths of stores and mount points, and the list of what is mounted. */
+#include "fs/mount_point.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "store/mem.h"
+
+static struct err_msg msg;
+static char folder[] = "/tmp/test_fs_mount_point.XXXXXX";
+
+static int begin(void **state)
+{
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	return rmdir(folder);
+}
+
+static void says(const char *in, const char *what)
+{
+	if (strstr(in, what) == NULL)
+		fail_msg("'%s' is not in: %s", what, in);
+}
+
+static void mountinfo_is_understood(void **state)
+{
+	struct mount_point_entry entry;
+	char line[] = "36 35 0:40 / /mnt/a\\040b\\134 rw,nosuid shared:1 master:2 - fuse.vecfs "
+		      "/st\\011ore rw,user_id=0\n";
+	char none[] = "36 35 0:40 / /mnt rw";
+
+	(void)state;
+	assert_true(mount_point_parse(line, &entry));
+	assert_string_equal(entry.mountpoint, "/mnt/a b\\");
+	assert_string_equal(entry.type, "fuse.vecfs");
+	assert_string_equal(entry.source, "/st\tore");
+	assert_false(mount_point_parse(none, &entry));
+	assert_true(mount_point_find("/proc", NULL, &entry));
+	assert_false(mount_point_find(NULL, "/no such store", &entry));
+}
+
+static void paths_are_resolved_and_kept_apart(void **state)
+{
+	char missing[128], expected[128], *path;
+
+	(void)state;
+	snprintf(missing, sizeof(missing), "%s/../%s/new///", folder, folder + 5);
+	snprintf(expected, sizeof(expected), "%s/new", folder);
+	assert_int_equal(mount_point_resolve(missing, &path, &msg), 0);
+	assert_string_equal(path, expected);
+	mem_free(path);
+	assert_int_equal(mount_point_resolve("/no/such/folder", &path, &msg), ERR_ABSENT);
+	says(msg.text, "/no/such");
+	assert_null(path);
+	assert_int_equal(mount_point_resolve("", &path, &msg), ERR_INVALID);
+	assert_int_equal(mount_point_check_apart("/a/bc", "/a/b", &msg), 0);
+	assert_int_equal(mount_point_check_apart("/a/b/c", "/a/b", &msg), ERR_INVALID);
+	says(msg.text, "/a/b/c");
+	assert_int_equal(mount_point_check_apart("/a/b", "/a/b", &msg), ERR_INVALID);
+	assert_int_equal(mount_point_check_apart("/a", "/", &msg), ERR_INVALID);
+}
+
+static void a_mount_point_is_a_directory(void **state)
+{
+	char path[128];
+	bool detached = true;
+
+	(void)state;
+	assert_int_equal(mount_point_prepare(folder, &detached, &msg), 0);
+	assert_false(detached);
+	assert_int_equal(mount_point_prepare("/etc/passwd", &detached, &msg), ERR_INVALID);
+	says(msg.text, "not a directory");
+	snprintf(path, sizeof(path), "%s/none", folder);
+	assert_int_equal(mount_point_prepare(path, &detached, &msg), ERR_ABSENT);
+	says(msg.text, path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mountinfo_is_understood),
+		cmocka_unit_test(paths_are_resolved_and_kept_apart),
+		cmocka_unit_test(a_mount_point_is_a_directory),
+	};
+
+	return cmocka_run_group_tests(tests, begin, end);
+}
