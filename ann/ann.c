@@ -287,8 +287,14 @@ int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector,
 	if (err != 0)
 		return err;
 	indexer_wake(ann->indexer);
-	indexer_press(ann->indexer);
 	return 0;
+}
+
+void ann_wait_room(struct ann *ann)
+{
+	store_wait_room(ann->store);
+	if (atomic_load(&ann->ready) && !ann->read_only)
+		indexer_press(ann->indexer);
 }
 
 int ann_get(struct ann *ann, const char *id, size_t id_len, struct store_entry *entry_out,

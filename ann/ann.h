@@ -63,6 +63,11 @@ int ann_validate(const struct ann *ann, const float *vector, size_t n, struct er
 /* Ids: 1 ... 255 bytes of valid UTF-8, no control characters, no '/', not "." or "..". */
 int ann_validate_id(const char *id, size_t len, struct err_msg *msg);
 
+/*
+ * To be called before a put, with no lock held that others need: when checkpoints or the linking of
+ * vectors are far behind, waits or helps a little, so that writers become as slow as those are.
+ */
+void ann_wait_room(struct ann *ann);
 /* flags: enum store_put_flags. Validates, stores, makes it pending. */
 int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector, size_t n,
 	    const struct store_attr *attr, unsigned flags, uint64_t *ino_out, struct err_msg *msg);

@@ -8,9 +8,10 @@
  *
  * Locks: see links.c.
  */
+#include "ann/graph.h"
+
 #include "ann/entries.h"
 #include "ann/links.h"
-
 #include "store/err.h"
 
 #define REPAIR_EFFORT 96u /* least effort of the search for nodes that link to the deleted one */

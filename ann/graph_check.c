@@ -3,11 +3,12 @@
  *
  * Meant for a graph at rest; beside writers the counts are approximate.
  */
-#include "ann/links.h"
+#include "ann/graph.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
+#include "ann/links.h"
 #include "store/err.h"
 #include "store/mem.h"
 

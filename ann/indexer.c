@@ -9,7 +9,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "ann/persist.h"
@@ -17,6 +17,7 @@
 #include "store/mem.h"
 
 #define INDEXER_NICE 12
+#define INDEXER_REST_MS 5    /* of the worker that gives way */
 #define INDEXER_TICK_MS 1000 /* of the keeper */
 #define INDEXER_IDLE 3u	     /* ticks without work until changes are published */
 #define INDEXER_TAKE 4u	     /* slots a worker takes at once */
@@ -38,6 +39,7 @@ struct indexer {
 	pthread_mutex_t lock;
 	pthread_cond_t work;	    /* with lock */
 	uint32_t sleeping;	    /* workers; guarded by lock */
+	_Atomic uint32_t started;   /* workers so far */
 	_Atomic uint32_t may_sleep; /* workers about to look once more before they sleep */
 	_Atomic bool stop;
 	_Atomic bool held_off; /* after a failure, until the next tick */
@@ -335,23 +337,46 @@ static void sleep_until_work(struct indexer *indexer)
 
 static void lower_priority(void)
 {
-	struct sched_param none = {0};
+	/*
+	 * Refused or not, the work gets done. Not SCHED_IDLE: workers hold locks of commits for moments,
+	 * and on a busy machine an idle-class thread may not come back from one for a second.
+	 */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), INDEXER_NICE);
+}
 
-	/* Refused or not, the work gets done. */
-	(void)sched_setscheduler((pid_t)gettid(), SCHED_IDLE, &none);
+/*
+ * One of several workers rests while vectors are stored or asked for, so that whoever does that finds
+ * a core free at once; unless so much is pending that linking must keep up.
+ */
+static bool gives_way(struct indexer *indexer, uint64_t *seen)
+{
+	struct ann *ann = indexer->ann;
+	uint64_t now = pending_commits(&ann->pending) + atomic_load(&ann->queries);
+	bool active = now != *seen;
+
+	*seen = now;
+	return active && indexer_left(ann) < INDEXER_PRESS_SLOTS / 2;
 }
 
 static void *worker(void *arg)
 {
 	struct indexer *indexer = arg;
 	struct ann *ann = indexer->ann;
+	bool polite = atomic_fetch_add(&indexer->started, 1) == 1;
+	uint64_t seen = 0;
 
 	lower_priority();
 	while (!atomic_load(&indexer->stop)) {
-		struct tools *tools = tools_take(indexer);
+		struct tools *tools;
 		bool did = false;
-		int err = tools == NULL ? ERR_NOMEM : 0;
+		int err;
 
+		if (polite && gives_way(indexer, &seen)) {
+			(void)poll(NULL, 0, INDEXER_REST_MS); /* nothing to watch: only rests */
+			continue;
+		}
+		tools = tools_take(indexer);
+		err = tools == NULL ? ERR_NOMEM : 0;
 		if (err == 0)
 			err = link_some(indexer, tools, INDEXER_TAKE, &did);
 		if (err == 0)

@@ -29,7 +29,7 @@ void indexer_free(struct indexer *indexer);
 /* There is, or may be, more work now. Cheap. */
 void indexer_wake(struct indexer *indexer);
 /*
- * After a put: when more is pending than is good for searches, links a vector or two on the calling
+ * Before a put: when more is pending than is good for searches, links a vector or two on the calling
  * thread, so that writers become as slow as the linking is.
  */
 void indexer_press(struct indexer *indexer);

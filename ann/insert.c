@@ -9,9 +9,10 @@
  *
  * Locks: see links.c.
  */
+#include "ann/graph.h"
+
 #include "ann/entries.h"
 #include "ann/links.h"
-
 #include "store/base.h"
 #include "store/err.h"
 

@@ -10,9 +10,10 @@
  *
  * Locks: none. Slots that become LINKED or ABSENT while a search runs may be met or not.
  */
+#include "ann/graph.h"
+
 #include "ann/entries.h"
 #include "ann/links.h"
-
 #include "store/err.h"
 #include "store/mem.h"
 

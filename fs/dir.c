@@ -302,8 +302,8 @@ static int list_vector(struct fs *fs, const struct store_entry *found, uint64_t 
 	int rc = 0;
 
 	if (plus)
-		rc = inode_ref_vector(fs->inodes, found->ino, found->id, found->id_len,
-				      &entry.node, &entry.id);
+		rc = inode_ref_vector(fs->inodes, found->ino, found->id, found->id_len, &entry.node,
+				      &entry.id);
 	if (rc != 0)
 		return rc;
 	attr_entry(fs, found, &entry.st);

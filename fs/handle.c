@@ -91,8 +91,7 @@ static int make_text(struct fs *fs, const struct node *node, struct call *call, 
 	}
 }
 
-static int new_handle(struct node *node, const struct handle_mode *mode,
-		      struct handle **handle_out)
+static int new_handle(struct node *node, const struct handle_mode *mode, struct handle **handle_out)
 {
 	struct handle *handle = mem_zalloc(1, sizeof(*handle));
 
@@ -177,7 +176,8 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 	if (rc != 0) {
 		free_handle(fs, handle);
 		give_name_back(fs, node);
-		(void)inode_closed(fs->inodes, node); /* it has other handles, or is no new vector */
+		(void)inode_closed(fs->inodes,
+				   node); /* it has other handles, or is no new vector */
 		return rc;
 	}
 	choose_cache(fs, handle, call, cache_out);
@@ -292,6 +292,8 @@ int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t
 
 	if (len == 0)
 		return 0;
+	if (handle->kind == HANDLE_VECTOR)
+		ann_wait_room(fs->ann);
 	pthread_mutex_lock(&handle->lock);
 	if (handle->kind == HANDLE_VECTOR)
 		rc = vecfile_write(fs, handle, bytes, len, offset, call);

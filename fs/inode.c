@@ -156,16 +156,6 @@ static bool is_fixed(const struct node *node)
 	return node->kind < NODE_FIXED_END;
 }
 
-static bool is_query(const struct node *node)
-{
-	return node->kind > NODE_VECTOR && node->kind != NODE_ALIAS;
-}
-
-static uint64_t query_cost(const struct node *node)
-{
-	return node->name_len + node->vector.len;
-}
-
 struct node *inode_table_make(enum node_kind kind, const char *name, size_t len)
 {
 	struct node *node = len <= UINT16_MAX ? mem_alloc(sizeof(*node) + len + 1) : NULL;
@@ -201,20 +191,6 @@ void inode_table_renumber(struct inode_table *table, struct node *node, uint64_t
 	link_id(table, node);
 }
 
-static void list_append(struct inode_table *table, struct node *node)
-{
-	node->older = table->newest;
-	node->newer = NULL;
-	*(table->newest != NULL ? &table->newest->newer : &table->oldest) = node;
-	table->newest = node;
-}
-
-static void list_remove(struct inode_table *table, struct node *node)
-{
-	*(node->older != NULL ? &node->older->newer : &table->oldest) = node->newer;
-	*(node->newer != NULL ? &node->newer->older : &table->newest) = node->older;
-}
-
 static void free_node(struct node *node)
 {
 	if (node->name_owned)
@@ -235,11 +211,8 @@ void inode_table_drop(struct inode_table *table, struct node *node)
 		if (node->named)
 			inode_table_unlink_name(table, node);
 		unlink_id(table, node);
-		if (is_query(node)) {
-			list_remove(table, node);
-			table->queries--;
-			table->query_bytes -= query_cost(node);
-		}
+		if (inode_table_is_query(node))
+			inode_table_delist(table, node);
 		table->count--;
 		parent->children--;
 		free_node(node);
@@ -433,75 +406,6 @@ bool inode_closed(struct inode_table *table, struct node *node)
 	return gone;
 }
 
-/* --- below /query --- */
-
-int inode_ref_query(struct inode_table *table, struct node *parent, const char *name, size_t len,
-		    struct inode_query *query, struct node **node_out)
-{
-	struct node *node = NULL;
-	int rc = 0;
-
-	*node_out = NULL;
-	pthread_mutex_lock(&table->lock);
-	node = inode_table_by_name(table, parent, name, len);
-	if (node != NULL && node->kind != query->kind) {
-		/* The dimension has become known: the name means something else now. */
-		inode_table_unlink_name(table, node);
-		node = NULL;
-	}
-	if (node != NULL) {
-		mem_free(query->spec);
-		query_vector_release(&query->vector);
-		goto found;
-	}
-	rc = ERR_LIMIT;
-	if (table->queries >= INODE_QUERY_HARD ||
-	    table->query_bytes + len + query->vector.len > INODE_QUERY_BYTES)
-		goto out;
-	rc = ERR_NOMEM;
-	node = inode_table_make(query->kind, name, len);
-	if (node == NULL)
-		goto out;
-	node->id = table->next_query++;
-	node->spec = query->spec;
-	node->vector = query->vector;
-	inode_table_add(table, parent, node);
-	list_append(table, node);
-	table->queries++;
-	table->query_bytes += query_cost(node);
-found:
-	memset(query, 0, sizeof(*query));
-	node->lookups++;
-	*node_out = node;
-	rc = 0;
-out:
-	pthread_mutex_unlock(&table->lock);
-	return rc;
-}
-
-bool inode_pick_idle(struct inode_table *table, uint64_t *parent_out, char *name, size_t cap,
-		     size_t *len_out)
-{
-	struct node *node = NULL;
-
-	pthread_mutex_lock(&table->lock);
-	if (table->queries > INODE_QUERY_SOFT || table->query_bytes > INODE_QUERY_BYTES / 8)
-		node = table->oldest;
-	if (node != NULL) {
-		list_remove(table, node);
-		list_append(table, node);
-	}
-	if (node != NULL && (node->opens > 0 || !node->named || node->name_len >= cap))
-		node = NULL;
-	if (node != NULL) {
-		*parent_out = node->parent->id;
-		*len_out = node->name_len;
-		memcpy(name, node->name, node->name_len + 1u);
-	}
-	pthread_mutex_unlock(&table->lock);
-	return node != NULL;
-}
-
 /* --- paths and checking --- */
 
 void inode_path(struct inode_table *table, const struct node *node, const char *name, char *buf,
@@ -543,8 +447,8 @@ int inode_check(struct inode_table *table)
 		for (const struct node *node = table->by_id[i]; node; node = node->next_id) {
 			sound = sound && node_is_sound(table, node);
 			count++;
-			queries += is_query(node);
-			bytes += is_query(node) ? query_cost(node) : 0;
+			queries += inode_table_is_query(node);
+			bytes += inode_table_is_query(node) ? inode_table_query_cost(node) : 0;
 			uncommitted += node->named && node->loose != NULL;
 		}
 	sound = sound && count == table->count && queries == table->queries &&

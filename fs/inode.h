@@ -60,7 +60,7 @@ struct node_loose {
 	struct store_attr attr;
 	uint64_t size;
 	uint64_t number; /* that stat shows */
-	bool mtime_set; /* by setattr, after the last write: a commit keeps it */
+	bool mtime_set;	 /* by setattr, after the last write: a commit keeps it */
 };
 
 /* What the kernel may do with the content of a vector that is opened for reading. */
@@ -86,9 +86,9 @@ struct node {
 
 	/* NODE_VECTOR */
 	struct node_loose *loose; /* guarded by table lock; NULL while the store holds it */
-	uint64_t version;	  /* guarded by table lock; counts commits since the node was made */
-	uint64_t cached;	  /* guarded by table lock; LSN of what the kernel caches, 0 none */
-	uint64_t truncations;	  /* guarded by table lock; by a path, to 0 */
+	uint64_t version;     /* guarded by table lock; counts commits since the node was made */
+	uint64_t cached;      /* guarded by table lock; LSN of what the kernel caches, 0 none */
+	uint64_t truncations; /* guarded by table lock; by a path, to 0 */
 
 	/* Below /query; fixed once made, but for the list. */
 	struct query_spec *spec; /* NODE_SPEC */
@@ -98,8 +98,8 @@ struct node {
 
 struct inode_table;
 
-#define INODE_QUERY_SOFT 4096u	 /* names below /query before idle ones are given back */
-#define INODE_QUERY_HARD 65536u	 /* names below /query at most */
+#define INODE_QUERY_SOFT 4096u		 /* names below /query before idle ones are given back */
+#define INODE_QUERY_HARD 65536u		 /* names below /query at most */
 #define INODE_QUERY_BYTES (128ull << 20) /* their names and digits at most; soft bound: an eighth */
 
 /* seed: of the hash of names. directory: attributes of /vectors. */

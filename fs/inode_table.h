@@ -27,17 +27,17 @@ struct inode_table {
 	pthread_mutex_t lock;
 	uint64_t seed;
 	struct node fixed[NODE_FIXED_END];
-	struct node **by_id, **by_name;	 /* guarded by lock */
-	size_t buckets, count;		 /* guarded by lock; buckets: a power of two */
+	struct node **by_id, **by_name;	   /* guarded by lock */
+	size_t buckets, count;		   /* guarded by lock; buckets: a power of two */
 	uint64_t next_created, next_query; /* guarded by lock */
-	struct node *oldest, *newest;	 /* guarded by lock */
-	size_t queries;			 /* guarded by lock */
-	uint64_t query_bytes;		 /* guarded by lock */
-	size_t uncommitted;		 /* guarded by lock */
-	uint64_t retries[INODE_RETRIES]; /* guarded by lock; callers told to retry, the last ones */
-	size_t next_retry;		 /* guarded by lock; the oldest of them */
-	bool listed_early;		 /* guarded by lock; a kept listing may lack what commits */
-	struct store_attr directory;	 /* guarded by lock */
+	struct node *oldest, *newest;	   /* guarded by lock */
+	size_t queries;			   /* guarded by lock */
+	uint64_t query_bytes;		   /* guarded by lock */
+	size_t uncommitted;		   /* guarded by lock */
+	uint64_t retries[INODE_RETRIES];   /* guarded by lock; callers told to retry; 0: free */
+	size_t next_retry;	     /* guarded by lock; the place to give up when none is free */
+	bool listed_early;	     /* guarded by lock; a kept listing may lack what commits */
+	struct store_attr directory; /* guarded by lock */
 };
 
 /* All of these: caller holds lock. */
@@ -53,6 +53,11 @@ void inode_table_add(struct inode_table *table, struct node *parent, struct node
 void inode_table_renumber(struct inode_table *table, struct node *node, uint64_t id);
 void inode_table_link_name(struct inode_table *table, struct node *node);
 void inode_table_unlink_name(struct inode_table *table, struct node *node);
+bool inode_table_is_query(const struct node *node);
+/* Bytes that a name below /query counts for. */
+uint64_t inode_table_query_cost(const struct node *node);
+/* Takes a name below /query out of the list and the counts. */
+void inode_table_delist(struct inode_table *table, struct node *node);
 /* Frees the node when nothing holds it, then its parent likewise. */
 void inode_table_drop(struct inode_table *table, struct node *node);
 

@@ -188,16 +188,39 @@ static void leave_number(struct inode_table *table, struct node *node)
 	inode_table_drop(table, alias);
 }
 
-/* Whether the caller was told to retry and is back; not any more then. Caller holds lock. */
+/* The first place that holds this caller, or 0 for a free one; INODE_RETRIES when none does. */
+static size_t find_retry(const struct inode_table *table, uint64_t caller)
+{
+	size_t i = 0;
+
+	while (i < INODE_RETRIES && table->retries[i] != caller)
+		i++;
+	return i;
+}
+
+/*
+ * Whether the caller was told to retry and is back; not any more then. A caller that the system
+ * does not tell (0, from elsewhere) always counts as back. Caller holds lock.
+ */
 static bool is_back(struct inode_table *table, uint64_t caller)
 {
-	for (size_t i = 0; i < INODE_RETRIES; i++) {
-		if (table->retries[i] == caller) {
-			table->retries[i] = 0;
-			return true;
-		}
+	size_t i = find_retry(table, caller);
+
+	if (i < INODE_RETRIES)
+		table->retries[i] = 0;
+	return i < INODE_RETRIES || caller == 0;
+}
+
+/* When all places are taken, the oldest is of a caller that did not come back. */
+static void remember_retry(struct inode_table *table, uint64_t caller)
+{
+	size_t i = find_retry(table, 0);
+
+	if (i == INODE_RETRIES) {
+		i = table->next_retry;
+		table->next_retry = (i + 1) % INODE_RETRIES;
 	}
-	return false;
+	table->retries[i] = caller;
 }
 
 enum inode_cache inode_cache(struct inode_table *table, struct node *node, uint64_t id,
@@ -218,10 +241,8 @@ enum inode_cache inode_cache(struct inode_table *table, struct node *node, uint6
 			result = INODE_CACHE_SAME;
 		node->cached = lsn;
 	}
-	if (result == INODE_CACHE_RETRY) {
-		table->retries[table->next_retry] = caller;
-		table->next_retry = (table->next_retry + 1) % INODE_RETRIES;
-	}
+	if (result == INODE_CACHE_RETRY)
+		remember_retry(table, caller);
 	pthread_mutex_unlock(&table->lock);
 	return result;
 }

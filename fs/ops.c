@@ -247,8 +247,8 @@ static bool add_entry(void *ctx, const char *name, const struct dir_entry *entry
 		need = fuse_add_direntry_plus(listing->req, listing->at, listing->left, name,
 					      &param, (off_t)next);
 	} else {
-		need = fuse_add_direntry(listing->req, listing->at, listing->left, name,
-					 &entry->st, (off_t)next);
+		need = fuse_add_direntry(listing->req, listing->at, listing->left, name, &entry->st,
+					 (off_t)next);
 	}
 	if (need > listing->left)
 		return false;

@@ -101,7 +101,7 @@ static int create_new(struct ops_request *r, struct node *node, const struct han
 		rc = attr_node(r->fs, node, &entry->st);
 	entry->node = node;
 	entry->id = node->id; /* its first, since nobody can have read it */
-	entry->timeout = 0; /* the name goes if it is closed without content */
+	entry->timeout = 0;   /* the name goes if it is closed without content */
 	if (rc != 0)
 		inode_forget(r->fs->inodes, entry->id, 1);
 	return rc;

@@ -99,7 +99,8 @@ static int refresh(struct fs *fs, struct handle *handle)
 	uint64_t version = inode_version(fs->inodes, handle->node);
 	int rc = 0;
 
-	if (file->dirty || file->frozen || file->version == version || (file->fresh && file->fresh_at == version))
+	if (file->dirty || file->frozen || file->version == version ||
+	    (file->fresh && file->fresh_at == version))
 		return 0;
 	file->fresh = false;
 	inode_names_read(fs->inodes);
@@ -179,7 +180,8 @@ static int commit(struct fs *fs, struct handle *handle, bool in_write, struct ca
 	if (missed)
 		notifier_inode(fs->notifier, NODE_VECTORS);
 	/* After a write the kernel asks again for size and time of the number written to. */
-	if (!in_write || inode_is_cached(fs->inodes, node) || inode_id(fs->inodes, node) != call->id)
+	if (!in_write || inode_is_cached(fs->inodes, node) ||
+	    inode_id(fs->inodes, node) != call->id)
 		notifier_inode(fs->notifier, inode_id(fs->inodes, node));
 	return 0;
 }

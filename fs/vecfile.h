@@ -36,15 +36,15 @@ struct handle;
 struct vecfile {
 	uint8_t *bytes; /* owned */
 	size_t len, cap;
-	uint64_t version; /* of the node, when clean; 0: nothing fetched */
-	uint64_t lsn;	  /* of what was fetched; 0: nothing */
-	bool frozen;	  /* the kernel caches pages of this content: keep to it */
-	bool fresh;	  /* a clean file begins with nothing instead of what is stored ... */
-	uint64_t fresh_at; /* ... while the node has this version */
-	bool used;	  /* read, written or truncated since it was opened */
+	uint64_t version;     /* of the node, when clean; 0: nothing fetched */
+	uint64_t lsn;	      /* of what was fetched; 0: nothing */
+	bool frozen;	      /* the kernel caches pages of this content: keep to it */
+	bool fresh;	      /* a clean file begins with nothing instead of what is stored ... */
+	uint64_t fresh_at;    /* ... while the node has this version */
+	bool used;	      /* read, written or truncated since it was opened */
 	uint64_t truncations; /* of the node, at open */
 	bool dirty, patch;
-	bool scattered;	 /* what was written is not one piece */
+	bool scattered;	  /* what was written is not one piece */
 	size_t low, high; /* the piece written since the last commit, unless scattered */
 	bool unsynced;	  /* committed since the last sync */
 	bool told;	  /* a close has already said what is wrong */

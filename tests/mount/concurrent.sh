@@ -12,7 +12,7 @@ cases_begin
 
 seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
 metric=$([ $((seed % 2)) -eq 0 ] && echo cosine || echo l2)
-rounds=${ROUNDS:-$([ -n "${SAN:-}" ] && echo 40 || echo 150)}
+rounds=${ROUNDS:-$([ -n "${SAN:-}" ] && echo 20 || echo 150)}
 echo "seed $seed, metric $metric, 8 writers, $rounds rounds"
 
 mounted "$work/store" "$mnt" -o dim=1536,metric="$metric"

@@ -188,13 +188,85 @@ static void test_short_graph(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* --- changes in the middle of a search, made where it asks whether to go on --- */
+
+struct meddler {
+	struct ann *ann;
+	unsigned asked;
+	void (*change)(struct ann *ann);
+};
+
+static bool meddle(void *ctx)
+{
+	struct meddler *meddler = ctx;
+
+	if (meddler->asked++ == 0)
+		meddler->change(meddler->ann);
+	return false;
+}
+
+/* Id 5 moves to another slot, a little away from where it was. */
+static void overwrite_five(struct ann *ann)
+{
+	float vector[DIM];
+
+	vector_of(5, vector);
+	vector[0] += 0.25f;
+	assert_int_equal(ann_fixture_put(ann, "5", vector, DIM), 0);
+}
+
+static void rename_five(struct ann *ann)
+{
+	assert_int_equal(ann_rename(ann, "5", 1, "other", 5, 0), 0);
+}
+
+static void replace_by_five(struct ann *ann)
+{
+	assert_int_equal(ann_rename(ann, "5", 1, "6", 1, 0), 0);
+}
+
+/* Searches for vector 5 with k 2; the nearest must be this id at this distance. */
+static void disturbed(void (*change)(struct ann *ann), bool exact, const char *id, double distance)
+{
+	struct ann_fixture fixture;
+	struct meddler meddler = {.change = change};
+	struct ann_query spec = {
+		.k = 2, .exact = exact, .cancelled = meddle, .cancel_ctx = &meddler};
+	struct ann_answer answer;
+	float vector[DIM];
+
+	new_filled(&fixture);
+	fixture.ann->scan_max = 0;
+	meddler.ann = fixture.ann;
+	vector_of(5, vector);
+	assert_int_equal(ann_search(fixture.ann, vector, 1, &spec, &answer, NULL), 0);
+	assert_true(meddler.asked > 0);
+	assert_int_equal(answer.first[1], 2);
+	assert_int_equal(answer.hits[0].id_len, strlen(id));
+	assert_memory_equal(answer.ids + answer.hits[0].id_at, id, strlen(id));
+	assert_true(answer.hits[0].distance > distance - 1e-3);
+	assert_true(answer.hits[0].distance < distance + 1e-3);
+	assert_true(answer.hits[1].distance > 1.0);
+	ann_answer_release(&answer);
+	ann_fixture_free(&fixture);
+}
+
+static void test_changed_meanwhile(void **state)
+{
+	(void)state;
+	for (int exact = 0; exact < 2; exact++) {
+		disturbed(overwrite_five, exact != 0, "5", 0.25);
+		disturbed(rename_five, exact != 0, "other", 0);
+		disturbed(replace_by_five, exact != 0, "6", 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_damaged_vector),
-		cmocka_unit_test(test_damaged_node),
-		cmocka_unit_test(test_failing_disk),
-		cmocka_unit_test(test_short_graph),
+		cmocka_unit_test(test_damaged_vector),	  cmocka_unit_test(test_damaged_node),
+		cmocka_unit_test(test_failing_disk),	  cmocka_unit_test(test_short_graph),
+		cmocka_unit_test(test_changed_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

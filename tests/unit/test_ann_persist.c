@@ -148,6 +148,7 @@ static void test_crash_after_flush(void **state)
 static void test_reused_slots(void **state)
 {
 	struct ann_fixture fixture;
+	size_t left = 0;
 
 	(void)state;
 	new_filled(&fixture, ANN_L2);
@@ -163,6 +164,12 @@ static void test_reused_slots(void **state)
 	assert_string_equal(fixture.note.text, "");
 	assert_true(stats_of(fixture.ann).pending >= 500);
 	find_all(fixture.ann, 500, N, 0);
+	find_all(fixture.ann, 0, 500, 2);
+	/* Published half way, it does not take old nodes for the vectors that are there now. */
+	assert_int_equal(ann_index_some(fixture.ann, 100, &left), 0);
+	assert_int_equal(ann_flush(fixture.ann), 0);
+	ann_fixture_reopen(&fixture, true);
+	assert_int_equal(stats_of(fixture.ann).pending, left);
 	find_all(fixture.ann, 0, 500, 2);
 	ann_fixture_index(fixture.ann);
 	find_all(fixture.ann, 500, N, 0);
