@@ -24,6 +24,7 @@
 #define INDEXER_SWEEP 1024u  /* slots swept between two looks at `stop` */
 #define INDEXER_FLUSH_MIN 20000u
 #define INDEXER_SWEEP_MIN 256u
+#define INDEXER_SWEEP_CHEAP 50000u /* nodes that are swept in no time */
 /* Pending vectors from which writers help. */
 #define INDEXER_PRESS_SLOTS 200000u
 #define INDEXER_PRESS_BYTES (512ull << 20)
@@ -221,7 +222,7 @@ static bool sweep_is_due(struct ann *ann, bool idle)
 
 	pending_count(&ann->pending, &counts);
 	if (idle)
-		return counts.repaired > linked / 200;
+		return counts.repaired > (linked < INDEXER_SWEEP_CHEAP ? 0 : linked / 200);
 	return counts.repaired > INDEXER_SWEEP_MIN + linked / 20;
 }
 

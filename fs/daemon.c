@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,6 +24,9 @@
 #include <unistd.h>
 
 enum { STATUS_READY = 0, STATUS_FAILED = 1 };
+
+#define HEAPS 4
+#define LARGE_BLOCK (256 << 10) /* bytes */
 
 /* --- the parent --- */
 
@@ -110,6 +114,9 @@ void daemon_settle(void)
 	(void)sigaction(SIGPIPE, &ignore, NULL);
 	(void)sigaction(SIGXFSZ, &ignore, NULL);
 	(void)umask(077);
+	/* Few heaps, and large blocks go back to the system: threads share what little they need. */
+	(void)mallopt(M_ARENA_MAX, HEAPS);
+	(void)mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
 	if (chdir("/") != 0)
 		fprintf(stderr, "vecfs: cannot go to /: %s\n", strerror(errno));
 }

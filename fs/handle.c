@@ -176,8 +176,8 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 	if (rc != 0) {
 		free_handle(fs, handle);
 		give_name_back(fs, node);
-		(void)inode_closed(fs->inodes,
-				   node); /* it has other handles, or is no new vector */
+		/* A new vector has other handles, so that no name goes. */
+		(void)inode_closed(fs->inodes, node);
 		return rc;
 	}
 	choose_cache(fs, handle, call, cache_out);

@@ -316,7 +316,7 @@ static void drop_some(void)
 static void step(uint64_t *ino, uint64_t *inos)
 {
 	int which = rand() % NAMES;
-	char name[8];
+	char name[16];
 	size_t len = (size_t)snprintf(name, sizeof(name), "v%d", which);
 	struct node *node = NULL;
 	uint64_t id = 0;
@@ -365,7 +365,7 @@ static void anything_in_any_order(void **state)
 		drop_some();
 	assert_int_equal(inode_check(table), 0);
 	for (int i = 0; i < NAMES; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "v%d", i);
 		assert_null(inode_peek(table, vectors, name, strlen(name)));
