@@ -24,4 +24,10 @@ int cmd_stat(int argc, char **argv);
 int cmd_one_operand(int argc, char **argv, const char *help, const char *ignored,
 		    const char **operand_out);
 
+/*
+ * Waits, 15 seconds at most, while the daemon of a mount that is gone still closes the store. Returns
+ * at once when the store is free or mounted, and when anything else is wrong: the caller finds out.
+ */
+void cmd_wait_closed(const char *path);
+
 #endif

@@ -100,6 +100,7 @@ int cmd_check(int argc, char **argv)
 
 	if (rc >= 0)
 		return rc;
+	cmd_wait_closed(path);
 	rc = io_posix_new(path, &io, &msg);
 	if (rc == 0)
 		rc = store_check(io, is_bad, show_finding, show_progress, &check, &report, &msg);

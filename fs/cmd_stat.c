@@ -250,6 +250,7 @@ static int read_any(const char *path, struct view *view, struct err_msg *msg)
 	snprintf(view->where, sizeof(view->where), "%.4095s", path);
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return read_mount(path, view, msg);
+	cmd_wait_closed(path);
 	rc = mount_point_resolve(path, &absolute, msg);
 	if (rc == 0)
 		rc = read_store(absolute, view, msg);

@@ -149,6 +149,7 @@ int cmd_wal(int argc, char **argv)
 
 	if (rc >= 0)
 		return rc;
+	cmd_wait_closed(path);
 	rc = io_posix_new(path, &io, &msg);
 	if (rc == 0)
 		rc = scan(io, &head, &counts, &report, &needed, &msg);

@@ -144,4 +144,13 @@ refused 1 "$work/noise" "$VECFS" stat "$work/noise"
 refused 1 "$work/none" "$VECFS" stat "$work/none"
 refused 1 "$work" "$VECFS" stat "$work"
 
+# --- the moment after an unmount, while the daemon still closes the store ---
+
+"$VECFS" "$work/s" "$mnt"
+for ((i = 0; i < 200; i++)); do
+	printf '\0\0\200\77\0\0\200\77\0\0\200\77\0\0\200\77' >"$mnt/vectors/late-$i"
+done
+fusermount3 -u "$mnt"
+exits 0 "clean" "$VECFS" check "$work/s"
+
 cases_end

@@ -68,13 +68,14 @@ static void wait_for(struct ann_fixture *fixture, bool (*done)(struct ann_fixtur
 		struct pending_counts counts;
 
 		pending_count(&fixture->ann->pending, &counts);
-		print_error("still: pending %llu linked %llu repaired %llu; tombstones %llu, repaired "
-			    "%llu, released %llu, in hand %llu; graph LSN %llu\n",
-			    (unsigned long long)stats.pending, (unsigned long long)stats.linked,
-			    (unsigned long long)stats.repaired, (unsigned long long)counts.tombstones,
-			    (unsigned long long)counts.repaired, (unsigned long long)counts.released,
-			    (unsigned long long)counts.in_hand,
-			    (unsigned long long)store_graph_lsn(fixture->store));
+		print_error(
+			"still: pending %llu linked %llu repaired %llu; tombstones %llu, repaired "
+			"%llu, released %llu, in hand %llu; graph LSN %llu\n",
+			(unsigned long long)stats.pending, (unsigned long long)stats.linked,
+			(unsigned long long)stats.repaired, (unsigned long long)counts.tombstones,
+			(unsigned long long)counts.repaired, (unsigned long long)counts.released,
+			(unsigned long long)counts.in_hand,
+			(unsigned long long)store_graph_lsn(fixture->store));
 	}
 	assert_true(done(fixture));
 }
