@@ -6,14 +6,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#include "fs/mount_point.h"
-#include "store/io.h"
-#include "store/mem.h"
-
-#define CLOSED_TRIES 300
-#define CLOSED_PAUSE_NS (50 * 1000 * 1000)
 
 /* The first line of a help text names the command and what it takes. */
 static void print_usage(const char *help)
@@ -61,27 +53,4 @@ int cmd_one_operand(int argc, char **argv, const char *help, const char *ignored
 	fputs("vecfs: an argument is missing; ", stderr);
 	print_usage(help);
 	return EXIT_USAGE;
-}
-
-void cmd_wait_closed(const char *path)
-{
-	const struct timespec pause = {.tv_nsec = CLOSED_PAUSE_NS};
-	struct mount_point_entry entry;
-	char *absolute = NULL;
-	int rc = mount_point_resolve(path, &absolute, NULL);
-
-	for (int tries = 0; rc == 0 && tries < CLOSED_TRIES; tries++) {
-		struct store_io *io = NULL;
-
-		rc = io_posix_new(absolute, &io, NULL);
-		if (rc == 0)
-			rc = io->ops->open(io, false, NULL);
-		if (io != NULL)
-			io->ops->close(io);
-		if (rc != ERR_BUSY || mount_point_find(NULL, absolute, &entry))
-			break;
-		(void)nanosleep(&pause, NULL);
-		rc = 0;
-	}
-	mem_free(absolute);
 }

@@ -71,8 +71,7 @@ kill_at_mount() {
 
 verify() {
 	local said counts
-	said=$("$writer" verify "$mnt" "$journals" 2>&1)
-	if [ $? -ne 0 ]; then
+	if ! said=$("$writer" verify "$mnt" "$journals" 2>&1); then
 		head -n 60 <<<"$said"
 		give_up "the mount does not hold what was acknowledged"
 	fi
@@ -105,8 +104,9 @@ while [ "$done_kills" -lt "$kills" ]; do
 		verify
 	fi
 done
-check 0 "$done_kills kills ($in_recovery of them while mounting): $acknowledged operations acknowledged, $verified vectors verified"
-check 0 "$asked vectors asked for with themselves, $missed of them found by the exact search only"
+check 0 "$done_kills kills ($in_recovery of them while mounting)"
+check 0 "$acknowledged operations acknowledged, $verified vectors verified"
+check 0 "$asked of them asked for with themselves, $missed found by the exact search only"
 unmounted "$mnt"
 gone "$store"
 "$VECFS" check "$store"

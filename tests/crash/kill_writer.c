@@ -5,8 +5,8 @@
  *   kill_writer verify MOUNT JOURNALS        everything is as the journals say; starts them anew
  *
  * `work` ends with 0 when the mount died, and 1 when a call failed or answered wrongly before.
- * `verify` prints "ACKNOWLEDGED VERIFIED ASKED MISSED": operations since the last one, vectors read,
- * vectors asked for with themselves, and how many of them only the exact search found.
+ * `verify` prints "ACKNOWLEDGED VERIFIED ASKED MISSED": operations since the last one, vectors
+ * read, vectors asked for with themselves, and how many of them only the exact search found.
  */
 #include <errno.h>
 #include <pthread.h>

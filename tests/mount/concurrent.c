@@ -3,10 +3,10 @@
  *
  *   concurrent MOUNT WRITERS ROUNDS SEED
  *
- * A writer writes a vector and asks for it, overwrites it and asks for both, removes an older one and
- * asks for that, and overwrites one of the stable vectors, which are there from the beginning to the
- * end. Beside the writers one process lists and one reads, without a pause: stable vectors are always
- * listed and whole, and never go back to a former version. At the end the listing, the files and
+ * A writer writes a vector and asks for it, overwrites it and asks for both, removes an older one
+ * and asks for that, and overwrites one of the stable vectors, which are there all the time. Beside
+ * the writers one process lists and one reads, without a pause: stable vectors are always listed
+ * and whole, and never go back to a former version. At the end the listing, the files and
  * vecfs_vectors agree. Exit status 0, 1 when something was wrong.
  */
 #include <errno.h>
@@ -20,8 +20,8 @@
 #include "store/mem.h"
 #include "tests/support/client.h"
 
-/* A vector is one page and a half. So many are searched by their graph as soon as it has them. */
-enum { DIM = 1536, STABLE = 1104, STABLE_WRITER = 255, WRITERS_MAX = 64, LAG = 5 };
+/* A vector is more than one page. So many are searched by their graph as soon as it has them. */
+enum { DIM = 1040, STABLE = 1104, STABLE_WRITER = 255, WRITERS_MAX = 64, LAG = 5 };
 
 static const char *mount;
 static unsigned writers, rounds;

@@ -110,7 +110,7 @@ failed:
 	return -1;
 }
 
-/* Recall of the queries over base, asked by this file of the mount; below 0: an answer was wrong. */
+/* Recall of the queries over base by this file of the mount; below 0: an answer was wrong. */
 static double recall_of(const char *mount, const char *name, const struct idx *base,
 			const struct idx *queries)
 {

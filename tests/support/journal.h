@@ -64,7 +64,7 @@ void journal_release(struct journal_past *past);
 void journal_apply(const struct journal_op *op, uint32_t writer, struct mark own[JOURNAL_OWN]);
 /* Whether a shared name may hold this (version 0: nothing) after all that. */
 bool journal_allows(const struct journal_past *past, unsigned index, const struct mark *mark);
-/* Replaces the journals by what was found: found[writer][index], shared names at the first writer. */
+/* Replaces the journals by found[writer][index]; shared names stand at the first writer. */
 int journal_restart(const char *folder, const struct journal_past *past,
 		    struct mark found[JOURNAL_WRITERS][JOURNAL_NAMES]);
 
