@@ -45,6 +45,18 @@ mount_again() {
 	}
 }
 
+# Waits until a killed process has let go of its files: later than of its name.
+died() { # PID
+	local i tasks
+	for ((i = 0; i < 1000; i++)); do
+		tasks=("/proc/$1/task"/*)
+		[ -e "/proc/$1" ] || return 0
+		[ ${#tasks[@]} -eq 1 ] && grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null && return 0
+		sleep 0.01
+	done
+	give_up "the killed daemon does not end"
+}
+
 # The first kill comes late: then there are so many vectors that the graph is searched.
 kill_at_work() {
 	local pid child
@@ -55,6 +67,7 @@ kill_at_work() {
 	milliseconds 5 150
 	kill -9 "$pid" || give_up "the daemon is gone"
 	wait "$child" || give_up "the writers saw something wrong"
+	died "$pid"
 	done_kills=$((done_kills + 1))
 }
 
@@ -90,7 +103,6 @@ while [ "$done_kills" -lt "$kills" ]; do
 		kill_at_mount
 	done
 	if [ $((RANDOM % 4)) -eq 0 ]; then
-		gone "$store"
 		"$VECFS" check "$store" >"$work/said" 2>&1 || {
 			cat "$work/said"
 			give_up "vecfs check after a kill"
