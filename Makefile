@@ -87,9 +87,9 @@ test: ## everything: checks, unit, mount and crash tests, then again under the s
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all unit-programs outer-programs
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=address,undefined all unit-programs \
 		outer-programs
-	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all outer-programs
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all outer-programs thread-programs
 	$(quiet)scripts/run-tests check unit recall mount crash unit@address,undefined \
-		mount@address,undefined mount@thread
+		mount@address,undefined mount@thread threads@thread
 
 .PHONY: test-quick
 test-quick: all unit-programs ## the unit tests alone
@@ -168,8 +168,9 @@ san_list := $(or $(SAN),address$(comma)undefined)
 # A recursive make works on all cores unless the caller chose a number.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: unit-programs outer-programs bench-programs demo-programs
+.PHONY: unit-programs thread-programs outer-programs bench-programs demo-programs
 unit-programs: $(call programs,$(unit_src))
+thread-programs: $(call programs,$(filter %_concurrent.c,$(unit_src)))
 outer-programs: $(call programs,$(outer_src))
 bench-programs: $(call programs,$(bench_src)) $(B)/tests/bench/nullfs $(B)/tests/bench/write_files
 demo-programs: $(B)/tests/demo/demo

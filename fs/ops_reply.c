@@ -9,6 +9,8 @@
 
 #include "fs/attr.h"
 
+#define PATIENCE_NS 1000000000u
+
 #define PATH_SHOWN 512 /* bytes of a path that status/errors keeps */
 
 static const struct {
@@ -37,9 +39,17 @@ static size_t find(int code)
 	return 1; /* ERR_IO: an outcome that nobody defined */
 }
 
-static bool interrupted(void *req)
+/*
+ * The kernel says interrupted for every signal, also when the caller was only stopped and goes on. So
+ * a search ends only when it has lasted long enough that somebody may have lost patience.
+ */
+static bool interrupted(void *ctx)
 {
-	return fuse_req_interrupted(req) != 0;
+	const struct ops_request *r = ctx;
+	struct store_io *io = r->fs->io;
+
+	return fuse_req_interrupted(r->req) != 0 &&
+	       io->ops->now_ns(io, STORE_CLOCK_MONOTONIC) - r->begun_ns > PATIENCE_NS;
 }
 
 bool ops_begin(struct ops_request *r, fuse_req_t req, const char *operation, enum status_op op,
@@ -57,7 +67,8 @@ bool ops_begin(struct ops_request *r, fuse_req_t req, const char *operation, enu
 	r->call.thread = (uint64_t)ctx->pid;
 	r->call.id = ino;
 	r->call.cancelled = interrupted;
-	r->call.cancel_ctx = req;
+	r->call.cancel_ctx = r;
+	r->begun_ns = r->fs->io->ops->now_ns(r->fs->io, STORE_CLOCK_MONOTONIC);
 	r->node = inode_get(r->fs->inodes, ino);
 	status_count(r->fs->status, op);
 	if (r->node == NULL)

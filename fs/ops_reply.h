@@ -17,6 +17,7 @@
 struct ops_request {
 	fuse_req_t req;
 	struct fs *fs;
+	uint64_t begun_ns;     /* STORE_CLOCK_MONOTONIC */
 	const char *operation; /* for status/errors */
 	struct node *node;     /* that it names; the parent when there is a name */
 	const char *name;      /* NULL: none */

@@ -5,6 +5,7 @@
 #
 #   KILLS=N    so many kills (12)
 #   SEED=N     the delays, and what the writers draw
+#   KEEP=DIR   after a failure, store and journals are copied there
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib-cases.sh

@@ -181,5 +181,30 @@ few() {
 }
 ok "the kernel does not keep them" soon few
 
+# --- a caller that is stopped for a moment ---
+# shellcheck disable=SC2016
+perl -e '
+	open(my $run, "+<", "$ARGV[0]/1,exact/run") or die "run: $!";
+	for my $round (1 .. 12) {
+		my ($vectors, $answer) = (pack("f<*", 1, 2, 3, 4) x 50000, "");
+		for (my $at = 0; $at < length $vectors;) {
+			my $n = syswrite($run, $vectors, 1 << 18, $at) or die "write: $!";
+			$at += $n;
+		}
+		my $got = sysread($run, $answer, 1 << 24);
+		die "round $round: $!" if !defined $got;
+	}' "$Q" >"$scratch/stopped" 2>&1 &
+asker=$!
+while kill -STOP "$asker" 2>/dev/null; do
+	sleep 0.01
+	kill -CONT "$asker" 2>/dev/null
+	sleep 0.05
+done
+if wait "$asker"; then
+	pass "stopped and continued, it gets its answers"
+else
+	fail "stopped and continued, it gets its answers" "$(cat "$scratch/stopped")"
+fi
+
 ok "unmount" unmount_store "$M"
 tests_end
