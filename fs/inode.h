@@ -147,11 +147,8 @@ bool inode_set_loose(struct inode_table *table, struct node *node, const struct 
 		     unsigned mask);
 /* Something was written: a loose node has this size now, and no time that was set before. */
 void inode_set_size(struct inode_table *table, struct node *node, uint64_t size);
-/*
- * The store took its content. True when a listing that the kernel keeps may lack it:
- * one read between its creation and now.
- */
-bool inode_committed(struct inode_table *table, struct node *node, uint64_t *version_out);
+/* The store took its content. */
+void inode_committed(struct inode_table *table, struct node *node, uint64_t *version_out);
 uint64_t inode_version(struct inode_table *table, const struct node *node);
 /* It was truncated to 0 without a handle; how often that was. */
 void inode_truncate(struct inode_table *table, struct node *node);
@@ -179,8 +176,6 @@ void inode_exchange(struct inode_table *table, struct node *a, char *a_name, siz
 		    struct node *b, char *b_name, size_t b_len);
 /* Vectors created and not committed. */
 size_t inode_uncommitted(struct inode_table *table);
-/* A listing that the kernel may keep is being read. */
-void inode_listed(struct inode_table *table);
 
 /* The directory /vectors: attributes live as long as the mount. */
 void inode_directory_attr(struct inode_table *table, struct store_attr *attr_out);

@@ -36,7 +36,6 @@ struct inode_table {
 	size_t uncommitted;		   /* guarded by lock */
 	uint64_t retries[INODE_RETRIES];   /* guarded by lock; callers told to retry; 0: free */
 	size_t next_retry;	     /* guarded by lock; the place to give up when none is free */
-	bool listed_early;	     /* guarded by lock; a kept listing may lack what commits */
 	struct store_attr directory; /* guarded by lock */
 };
 

@@ -117,28 +117,15 @@ void inode_set_size(struct inode_table *table, struct node *node, uint64_t size)
 	pthread_mutex_unlock(&table->lock);
 }
 
-bool inode_committed(struct inode_table *table, struct node *node, uint64_t *version_out)
+void inode_committed(struct inode_table *table, struct node *node, uint64_t *version_out)
 {
-	bool missed = false;
-
 	pthread_mutex_lock(&table->lock);
 	if (node->loose != NULL && node->named) {
 		mem_free(node->loose);
 		node->loose = NULL;
 		table->uncommitted--;
-		missed = table->listed_early;
-		table->listed_early = missed && table->uncommitted > 0;
 	}
 	*version_out = ++node->version;
-	pthread_mutex_unlock(&table->lock);
-	return missed;
-}
-
-void inode_listed(struct inode_table *table)
-{
-	pthread_mutex_lock(&table->lock);
-	if (table->uncommitted > 0)
-		table->listed_early = true;
 	pthread_mutex_unlock(&table->lock);
 }
 

@@ -205,13 +205,13 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 /* --- directories --- */
 
 /*
- * The kernel may keep a listing of /vectors, unless a vector is being created: that appears in a
- * write, which the kernel does not take for a change of the directory.
+ * The kernel does not keep listings (FOPEN_CACHE_DIR). It notes the version of a directory when some
+ * reader begins and stores what another reader brings, so beside removals a kept listing can show, for
+ * good, what was gone before it was asked for; tests/mount/listing.sh shows it within seconds.
  */
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct ops_request r;
-	bool keep = false;
 	int rc;
 
 	if (!ops_begin(&r, req, "opendir", STATUS_OP_open, ino, NULL))
@@ -221,10 +221,6 @@ static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		ops_fail(&r, rc);
 		return;
 	}
-	keep = r.node->kind == NODE_VECTORS && inode_uncommitted(r.fs->inodes) == 0;
-	fi->fh = keep;
-	fi->cache_readdir = keep;
-	fi->keep_cache = keep;
 	fuse_reply_open(req, fi);
 }
 
@@ -257,8 +253,7 @@ static bool add_entry(void *ctx, const char *name, const struct dir_entry *entry
 	return true;
 }
 
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		 const struct fuse_file_info *fi, bool plus)
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
 {
 	struct ops_request r;
 	char *buf = NULL;
@@ -269,8 +264,6 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		return;
 	buf = mem_alloc(size);
 	listing.at = buf;
-	if (fi->fh != 0)
-		inode_listed(r.fs->inodes);
 	if (buf != NULL)
 		rc = dir_list(r.fs, r.node, (uint64_t)offset, plus, &r.call, add_entry, &listing);
 	/* What was found before an error is given first; the error comes with the next request. */
@@ -284,13 +277,15 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		       struct fuse_file_info *fi)
 {
-	list(req, ino, size, offset, fi, false);
+	(void)fi;
+	list(req, ino, size, offset, false);
 }
 
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			   struct fuse_file_info *fi)
 {
-	list(req, ino, size, offset, fi, true);
+	(void)fi;
+	list(req, ino, size, offset, true);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

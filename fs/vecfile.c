@@ -136,7 +136,7 @@ int vecfile_read(struct fs *fs, struct handle *handle)
 }
 
 /* Caller holds `names` and the stripe. */
-static int put(struct fs *fs, struct handle *handle, struct call *call, bool *missed_out)
+static int put(struct fs *fs, struct handle *handle, struct call *call)
 {
 	struct vecfile *file = &handle->vector;
 	struct node *node = handle->node;
@@ -155,7 +155,7 @@ static int put(struct fs *fs, struct handle *handle, struct call *call, bool *mi
 	rc = ann_put(fs->ann, node->name, node->name_len, (const float *)(void *)file->bytes,
 		     file->len / sizeof(float), &loose.attr, flags, &ino, &call->msg);
 	if (rc == 0)
-		*missed_out = inode_committed(fs->inodes, node, &file->version);
+		inode_committed(fs->inodes, node, &file->version);
 	return rc;
 }
 
@@ -163,12 +163,11 @@ static int commit(struct fs *fs, struct handle *handle, bool in_write, struct ca
 {
 	struct vecfile *file = &handle->vector;
 	struct node *node = handle->node;
-	bool missed = false;
 	int rc;
 
 	inode_names_read(fs->inodes);
 	inode_stripe_lock(fs->inodes, node);
-	rc = put(fs, handle, call, &missed);
+	rc = put(fs, handle, call);
 	inode_stripe_unlock(fs->inodes, node);
 	inode_names_unlock(fs->inodes);
 	if (rc != 0)
@@ -177,8 +176,6 @@ static int commit(struct fs *fs, struct handle *handle, bool in_write, struct ca
 	file->scattered = false;
 	file->low = file->high = 0;
 	file->unsynced = true;
-	if (missed)
-		notifier_inode(fs->notifier, NODE_VECTORS);
 	/* After a write the kernel asks again for size and time of the number written to. */
 	if (!in_write || inode_is_cached(fs->inodes, node) ||
 	    inode_id(fs->inodes, node) != call->id)
