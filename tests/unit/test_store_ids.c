@@ -1,0 +1,200 @@
+/*
+ * test_store_ids.c - the id index against an array: random puts and removals on small pages (many
+ * splits), look-ups by id and slot, listings that begin anywhere.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store/ids.h"
+#include "tests/support/io_mem.h"
+
+#define IDS 3000u
+
+struct world {
+	struct io_mem *medium;
+	struct store_io *io;
+	struct epoch *epoch;
+	struct pager *pager;
+	struct ids ids;
+	bool present[IDS];
+	uint32_t slot[IDS];
+	size_t n;
+};
+
+static void start(struct world *w)
+{
+	static const uint8_t uuid[16] = {4};
+
+	memset(w, 0, sizeof(*w));
+	w->medium = io_mem_new(1);
+	w->io = io_mem_attach(w->medium);
+	assert_int_equal(epoch_new(&w->epoch), 0);
+	assert_int_equal(pager_new(&w->pager, w->io, w->epoch, uuid, 4096, 64 << 20), 0);
+	assert_int_equal(ids_init(&w->ids, w->pager, 99, 0, 0), 0);
+	epoch_enter(w->epoch);
+}
+
+static void end(struct world *w)
+{
+	epoch_leave(w->epoch);
+	ids_release(&w->ids);
+	pager_free(w->pager);
+	epoch_free(w->epoch);
+	w->io->ops->close(w->io);
+	io_mem_free(w->medium);
+}
+
+static void name(uint32_t i, struct store_entry *entry)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->id_len = (uint16_t)snprintf(entry->id, sizeof(entry->id), "%0*u", (int)(1 + i % 90),
+					   (unsigned)i);
+}
+
+static void put(struct world *w, uint32_t i, uint32_t slot)
+{
+	struct store_entry entry;
+
+	name(i, &entry);
+	entry.slot = slot;
+	entry.attr.mtime_ns = -(int64_t)i;
+	assert_int_equal(ids_reserve(&w->ids, entry.id, entry.id_len), 0);
+	(void)pthread_rwlock_wrlock(&w->ids.lock);
+	ids_put(&w->ids, &entry);
+	(void)pthread_rwlock_unlock(&w->ids.lock);
+	w->n += !w->present[i];
+	w->present[i] = true;
+	w->slot[i] = slot;
+}
+
+static void drop(struct world *w, uint32_t i)
+{
+	struct store_entry entry;
+
+	name(i, &entry);
+	assert_int_equal(ids_reserve(&w->ids, entry.id, entry.id_len), 0);
+	(void)pthread_rwlock_wrlock(&w->ids.lock);
+	ids_remove(&w->ids, entry.id, entry.id_len);
+	(void)pthread_rwlock_unlock(&w->ids.lock);
+	w->n -= w->present[i];
+	w->present[i] = false;
+}
+
+static void compare(struct world *w)
+{
+	struct store_entry entry, found;
+	uint64_t entries = 0;
+
+	assert_int_equal(ids_check(&w->ids, &entries), 0);
+	assert_true(entries == w->n);
+	for (uint32_t i = 0; i < IDS; i++) {
+		name(i, &entry);
+		if (!w->present[i]) {
+			assert_int_equal(ids_find(&w->ids, entry.id, entry.id_len, &found),
+					 ERR_ABSENT);
+			continue;
+		}
+		assert_int_equal(ids_find(&w->ids, entry.id, entry.id_len, &found), 0);
+		assert_string_equal(found.id, entry.id);
+		assert_int_equal(found.slot, w->slot[i]);
+		assert_true(found.attr.mtime_ns == -(int64_t)i);
+		assert_int_equal(ids_find_slot(&w->ids, ids_hash(&w->ids, entry.id, entry.id_len),
+					       w->slot[i], &found),
+				 0);
+		assert_string_equal(found.id, entry.id);
+	}
+}
+
+/* A listing in pieces gives each id once, also when ids come and go that it has passed. */
+static void list(struct world *w, size_t piece)
+{
+	struct store_entry *entries = calloc(piece, sizeof(*entries));
+	uint64_t *cursors = calloc(piece, sizeof(*cursors)), cursor = 0;
+	bool *seen = calloc(IDS, sizeof(*seen));
+	size_t n, total = 0;
+
+	do {
+		assert_int_equal(ids_list(&w->ids, cursor, entries, cursors, piece, &n), 0);
+		for (size_t i = 0; i < n; i++) {
+			uint32_t id = (uint32_t)strtoul(entries[i].id, NULL, 10);
+
+			assert_true(id < IDS && w->present[id] && !seen[id]);
+			seen[id] = true;
+			total++;
+		}
+		if (n > 0)
+			cursor = cursors[n - 1];
+	} while (n > 0);
+	assert_int_equal(total, w->n);
+	free(entries);
+	free(cursors);
+	free(seen);
+}
+
+static void test_against_an_array(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w);
+	srand(5);
+	compare(&w);
+	for (int round = 0; round < 6; round++) {
+		for (int i = 0; i < 3000; i++) {
+			uint32_t id = (uint32_t)rand() % IDS;
+
+			if (rand() % 3 != 0)
+				put(&w, id, (uint32_t)rand());
+			else
+				drop(&w, id);
+		}
+		compare(&w);
+		list(&w, 1 + (size_t)(round * 97));
+	}
+	assert_true(w.ids.depth > 3 && w.ids.buckets > 8);
+	end(&w);
+}
+
+/* The place in a listing survives overwrites and splits. */
+static void test_order_is_stable(void **state)
+{
+	struct store_entry entries[50], again[50];
+	uint64_t cursors[50], later[50];
+	struct world w;
+	size_t n, m;
+
+	(void)state;
+	start(&w);
+	for (uint32_t i = 0; i < 200; i++)
+		put(&w, i, i);
+	assert_int_equal(ids_list(&w.ids, 0, entries, cursors, 50, &n), 0);
+	assert_int_equal(n, 50);
+	for (uint32_t i = 200; i < IDS; i++)
+		put(&w, i, i);
+	for (uint32_t i = 0; i < 200; i++)
+		put(&w, i, i + 10000);
+	for (size_t i = 1; i < n; i++) {
+		assert_int_equal(ids_list(&w.ids, cursors[i] - 1, again, later, 1, &m), 0);
+		assert_int_equal(m, 1);
+		assert_string_equal(again[0].id, entries[i].id);
+		assert_true(later[0] == cursors[i]);
+	}
+	end(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_against_an_array),
+		cmocka_unit_test(test_order_is_stable),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
