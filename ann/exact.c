@@ -46,8 +46,8 @@ static int measure_block(const struct exact_scan *scan, const uint32_t *slots,
 }
 
 /* At most SCAN_BLOCK slots, inside the read section. */
-static int scan_slots(const struct exact_scan *scan, const uint32_t *slots, size_t n,
-		      enum store_hint hint)
+static int scan_slots(const struct exact_scan *scan, const uint32_t *slots, const bool *live,
+		      size_t n, enum store_hint hint)
 {
 	const float *vectors[SCAN_BLOCK];
 	uint32_t found[SCAN_BLOCK];
@@ -55,8 +55,11 @@ static int scan_slots(const struct exact_scan *scan, const uint32_t *slots, size
 
 	for (size_t i = 0; i < n; i++) {
 		const void *value = NULL;
-		int err = store_value(scan->ann->store, slots[i], hint, &value);
+		int err;
 
+		if (!live[i])
+			continue;
+		err = store_value(scan->ann->store, slots[i], hint, &value);
 		if (err != 0) {
 			err = exact_judge(scan->ann, slots[i], err, scan->msg);
 			if (err != 0)
@@ -74,15 +77,18 @@ static int scan_stay(const struct exact_scan *scan, const uint32_t *slots, size_
 		     enum store_hint hint)
 {
 	struct store *store = scan->ann->store;
-	int err = 0;
+	bool live[EXACT_STAY];
+	int err;
 
 	store_read_begin(store);
+	err = store_live_as_of(store, slots, n, scan->lsn, live);
 	for (size_t i = 0; i < n && err == 0; i += SCAN_BLOCK) {
 		/* A hint: a page that cannot be read says so when it is used. */
 		if (i % EXACT_AHEAD == 0)
 			(void)store_value_prefetch(store, slots + i,
 						   n - i < EXACT_AHEAD ? n - i : EXACT_AHEAD);
-		err = scan_slots(scan, slots + i, n - i < SCAN_BLOCK ? n - i : SCAN_BLOCK, hint);
+		err = scan_slots(scan, slots + i, live + i, n - i < SCAN_BLOCK ? n - i : SCAN_BLOCK,
+				 hint);
 	}
 	store_read_end(store);
 	return err;

@@ -17,6 +17,7 @@ struct exact_scan {
 	const float *queries;	      /* n * dim */
 	const float *norms;	      /* lengths of the queries */
 	size_t n;		      /* 1 ... SCAN_BLOCK */
+	uint64_t lsn;		      /* younger vectors are left out */
 	struct best *best;	      /* n of them, started */
 	bool (*cancelled)(void *ctx); /* may be NULL */
 	void *cancel_ctx;
@@ -24,7 +25,7 @@ struct exact_scan {
 };
 
 /*
- * Measures these slots and adds them to the best of each query. A slot that cannot be read is an
+ * Measures those of these slots that are live and adds them to the best of each query. A slot that cannot be read is an
  * error only while it is live: ERR_DAMAGED, ERR_IO with a sentence. ERR_INTERRUPTED, ERR_NOMEM.
  */
 int exact_slots(const struct exact_scan *scan, const uint32_t *slots, size_t n,

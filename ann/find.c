@@ -72,7 +72,16 @@ static int measure_stay(struct find *find, size_t q, size_t first, size_t end)
 	for (size_t i = first; i < end && err == 0; i++) {
 		struct find_candidate *cand = &ctx->cands[i];
 		const void *value = NULL;
+		bool live;
 
+		err = store_live_as_of(ann->store, &cand->slot, 1, cand->lsn, &live);
+		if (err != 0)
+			break;
+		if (!live) {
+			cand->distance = INFINITY;
+			ctx->gone++;
+			continue;
+		}
 		err = store_value(ann->store, cand->slot, STORE_HINT_NONE, &value);
 		if (err == 0) {
 			cand->distance = ann_exact_distance(ann->index.quant.kernels, ann->metric,
@@ -292,8 +301,10 @@ static int settle(struct find *find, size_t q, bool exact, enum outcome *outcome
 	for (unsigned round = 0; round < FIND_ROUNDS; round++) {
 		struct resolved resolved;
 		bool still, is_short;
-		int err = add_late(find, q);
+		int err;
 
+		ctx->gone = 0;
+		err = add_late(find, q);
 		if (err == ERR_AGAIN)
 			break;
 		if (err != 0)
@@ -303,6 +314,8 @@ static int settle(struct find *find, size_t q, bool exact, enum outcome *outcome
 		err = resolve(find, &resolved);
 		if (err != 0)
 			return err;
+		resolved.dead +=
+			ctx->gone; /* gone since the renewal, which does not know what came */
 		still = pending_commits(&find->ann->pending) == late->commits;
 		is_short = !resolved.beyond && resolved.live < find->want &&
 			   resolved.live < late->live;
@@ -380,6 +393,7 @@ static int attempt(struct find *find, size_t first, size_t n, bool exact, enum o
 		err = best_start(&ctx->best[q], find->want + find->want / 8 + 16);
 	if (err != 0)
 		return err;
+	scan.lsn = ctx->view.lsn;
 	exact = exact || scan_is_better(find);
 	err = exact_slots(&scan, ctx->view.slots, ctx->view.n, STORE_HINT_NONE);
 	if (err == 0 && exact)

@@ -28,6 +28,7 @@ struct find_context {
 	double norms_sq[FIND_GROUP];
 	struct find_candidate *cands;
 	size_t n_cands, cap_cands;
+	size_t gone; /* candidates of this round that were not live when measured */
 	struct ann_hit *hits;
 	size_t n_hits, cap_hits;
 	char *ids;

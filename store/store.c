@@ -335,6 +335,23 @@ void store_read_end(struct store *store)
 	epoch_leave(store->epoch);
 }
 
+int store_live_as_of(struct store *store, const uint32_t *slots, size_t n, uint64_t lsn,
+		     bool *live_out)
+{
+	struct slots_entry entry;
+	int err = 0;
+
+	read_lock(store);
+	for (size_t i = 0; i < n && err == 0; i++) {
+		err = slots_get(&store->slots, slots[i], &entry);
+		live_out[i] = err == 0 && entry.state == STORE_SLOT_LIVE && entry.lsn <= lsn;
+		if (err == ERR_ABSENT)
+			err = 0;
+	}
+	read_unlock(store);
+	return err;
+}
+
 int store_value(struct store *store, uint32_t slot, enum store_hint hint, const void **value_out)
 {
 	return slots_value(&store->slots, slot, hint, value_out);

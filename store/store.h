@@ -197,6 +197,13 @@ enum store_hint {
  * its page fails its checksum, ERR_IO. Inside store_read_begin/_end.
  */
 int store_value(struct store *store, uint32_t slot, enum store_hint hint, const void **value_out);
+/*
+ * Which of n slots are live with a value no younger than lsn. Those are safe to read until
+ * store_read_end: inside the read section their bytes cannot become another value's. All others must
+ * not be read. ERR_DAMAGED, ERR_IO: the slot table cannot be read.
+ */
+int store_live_as_of(struct store *store, const uint32_t *slots, size_t n, uint64_t lsn,
+		     bool *live_out);
 /* Starts the reads of the values of n slots together, as far as they are not in memory. */
 int store_value_prefetch(struct store *store, const uint32_t *slots, size_t n);
 
