@@ -296,7 +296,7 @@ static void release_flush(struct flush *flush)
 	mem_free(flush->page);
 }
 
-/* Memory for as many slots as the index has room for now. */
+/* Memory for as many slots as the index has room at this moment. */
 static int prepare(struct flush *flush)
 {
 	struct index *index = flush->index;
