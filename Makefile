@@ -63,7 +63,7 @@ ann_src := $(filter-out $(other_kernels),$(sort $(wildcard ann/*.c)))
 fs_src := $(sort $(wildcard fs/*.c))
 support_src := $(sort $(wildcard tests/support/*.c))
 unit_src := $(sort $(wildcard tests/unit/test_*.c))
-outer_src := $(sort $(wildcard tests/mount/*.c tests/crash/*.c tests/recall/*.c))
+outer_src := $(sort $(wildcard tests/mount/*.c tests/crash/*.c tests/recall/*.c tests/torture/*.c))
 bench_src := $(sort $(wildcard tests/bench/bench_*.c))
 demo_src := $(sort $(wildcard tests/demo/*.c))
 c_files := $(sort $(wildcard store/*.[ch] ann/*.[ch] fs/*.[ch] tests/*/*.[ch]))
@@ -88,7 +88,7 @@ test: ## everything: checks, unit, mount and crash tests, then again under the s
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=address,undefined all unit-programs \
 		outer-programs
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all outer-programs thread-programs
-	$(quiet)scripts/run-tests check unit recall mount crash unit@address,undefined \
+	$(quiet)scripts/run-tests check unit torture recall mount crash unit@address,undefined \
 		mount@address,undefined mount@thread threads@thread
 
 .PHONY: test-quick
@@ -102,6 +102,11 @@ test-mount: all outer-programs ## the tests through a real mount alone
 .PHONY: test-crash
 test-crash: all outer-programs ## the crash tests alone, with KILLS=200 kills unless it says otherwise
 	$(quiet)KILLS=$(or $(KILLS),200) scripts/run-tests crash
+
+.PHONY: torture
+torture: ## HOURS=1 of the tests that enumerate, in full, seed after seed; goes on where it stopped
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all outer-programs
+	$(quiet)scripts/torture $(or $(HOURS),1)
 
 .PHONY: san
 san: ## unit and mount tests under SAN=address|undefined|address,undefined|thread
