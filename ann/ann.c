@@ -297,6 +297,11 @@ void ann_wait_room(struct ann *ann)
 		indexer_press(ann->indexer);
 }
 
+void ann_wait_checkpoint(struct ann *ann)
+{
+	store_wait_checkpoint(ann->store);
+}
+
 int ann_get(struct ann *ann, const char *id, size_t id_len, struct store_entry *entry_out,
 	    float *vector_out)
 {

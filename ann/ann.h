@@ -68,6 +68,8 @@ int ann_validate_id(const char *id, size_t len, struct err_msg *msg);
  * vectors are far behind, waits or helps a little, so that writers become as slow as those are.
  */
 void ann_wait_room(struct ann *ann);
+/* The same before a deletion, a rename or new attributes: these wait for checkpoints alone. */
+void ann_wait_checkpoint(struct ann *ann);
 /* flags: enum store_put_flags. Validates, stores, makes it pending. */
 int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector, size_t n,
 	    const struct store_attr *attr, unsigned flags, uint64_t *ino_out, struct err_msg *msg);

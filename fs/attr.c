@@ -153,6 +153,7 @@ int attr_change(struct fs *fs, struct node *node, const struct store_attr *attr,
 	}
 	if (node->kind != NODE_VECTOR)
 		return ERR_PERMISSION;
+	ann_wait_checkpoint(fs->ann);
 	inode_names_read(fs->inodes);
 	inode_stripe_lock(fs->inodes, node);
 	if (!inode_set_loose(fs->inodes, node, attr, mask))

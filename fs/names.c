@@ -89,6 +89,7 @@ int names_unlink(struct fs *fs, const char *name, struct call *call)
 
 	if (ann_read_only(fs->ann))
 		return err_set(&call->msg, ERR_READONLY, "the collection is read-only");
+	ann_wait_checkpoint(fs->ann);
 	inode_names_write(fs->inodes);
 	node = inode_peek(fs->inodes, directory(fs), name, strlen(name));
 	if (node != NULL && inode_loose(fs->inodes, node, &loose))
@@ -192,6 +193,7 @@ int names_rename(struct fs *fs, const char *from, const char *to, unsigned flags
 
 	if (rc != 0 || strcmp(from, to) == 0)
 		return rc;
+	ann_wait_checkpoint(fs->ann);
 	inode_names_write(fs->inodes);
 	rc = look(fs, &r);
 	if (rc == 0)

@@ -4,13 +4,13 @@
  * Steps (each may be the last one before a crash):
  *   C0  the next log segment exists, durable and empty
  *   C1  commit lock: later records go there; dirty pages of META are frozen
- *   C2  the old segment is durable, and the new one says so
+ *   C2  the old segment is durable, and the new one says so; or the current one up to ckpt_lsn
  *   C3  frozen pages are written to free blocks
  *   C4  map pages and the free list likewise
  *   C5  sync
  *   C6  the other commit slot is written, durable
  *   C7  memory takes the new slot as the newest; blocks freed two slots ago are free
- *   C8  segments that neither slot needs are removed
+ *   C8  segments that neither slot needs are removed; C0 of the next checkpoint, if possible
  * Up to C5 the newest slot is untouched. Invariant: the older slot and the segments from its
  * first_segment on always give the full state as well.
  */
@@ -26,6 +26,7 @@
 #define SHRINK_BLOCKS 256u /* the head is cut when at least so much of its end is unused */
 #define TICK_NS 1000000000ull
 #define PAUSE_NS 10000000ull
+#define CLEAR_PAGES 64u /* at a time, under the commit lock */
 #define PRESSED_HARD 4u /* times the bounds that start a checkpoint: writers wait */
 #define PAUSES_MAX 200u /* a writer never waits longer than so many pauses for a checkpoint */
 
@@ -43,14 +44,38 @@ static uint64_t now(struct store *store)
 
 /* --- the steps --- */
 
-/* C0: not needed while the current segment has no records. */
+/*
+ * C0: not needed while the current segment has no records, and room for some. On a full disk it is left out: the slot
+ * then names a segment that begins with records it has, and old segments can go all the same.
+ */
 static int prepare_segment(struct store *store, bool *switch_out)
 {
 	struct wal_stats stats;
+	int err = 0;
 
 	wal_get_stats(store->wal, &stats);
-	*switch_out = stats.last_lsn != store->segment_after_lsn;
-	return *switch_out ? wal_prepare(store->wal) : 0;
+	*switch_out = stats.last_lsn != store->segment_after_lsn || wal_is_tight(store->wal, true);
+	if (*switch_out)
+		err = wal_prepare(store->wal);
+	if (err == ERR_FULL)
+		*switch_out = false;
+	return err == ERR_FULL ? 0 : err;
+}
+
+/* Before C1, in pieces so that commits get in between: value pages that hold nothing lose their place. */
+static int clear_values(struct store *store)
+{
+	bool more = true;
+	int err = 0;
+
+	while (err == 0 && more) {
+		(void)pthread_mutex_lock(&store->commit_lock);
+		epoch_enter(store->epoch);
+		err = slots_clear(&store->slots, CLEAR_PAGES, &more);
+		epoch_leave(store->epoch);
+		(void)pthread_mutex_unlock(&store->commit_lock);
+	}
+	return err;
 }
 
 /* C1. Fills what the slot says of the tables. */
@@ -117,8 +142,7 @@ static int write_pages(struct store *store, bool graph, struct head_slot *slot)
 static void shrink(struct store *store, uint64_t blocks)
 {
 	if (blocks + SHRINK_BLOCKS < store->file_blocks)
-		store->io->ops->discard(store->io, blocks * FORMAT_BLOCK,
-					(store->file_blocks - blocks) * FORMAT_BLOCK);
+		room_cut(store, blocks, store->file_blocks);
 	if (blocks > store->file_blocks || blocks + SHRINK_BLOCKS < store->file_blocks)
 		store->file_blocks = blocks;
 }
@@ -175,6 +199,7 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 			store_poison(store);
 		return err;
 	}
+	(void)clear_values(store); /* an error costs room only; they are tried again */
 	freeze(store, switch_segment, &slot);
 	slot.generation = store->next_generation;
 	slot.clean = kind == CHECKPOINT_CLEAN;
@@ -182,14 +207,14 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 		slot.graph_lsn = store->graph_lsn_next;
 	if (store->opts.durability == WAL_NONE)
 		slot.first_segment = 0;
-	if (switch_segment)
-		err = wal_seal(store->wal);
+	err = switch_segment ? wal_seal(store->wal) : wal_sync(store->wal, slot.ckpt_lsn);
 	if (err == 0)
 		err = write_pages(store, graph, &slot);
 	if (err == 0)
 		err = publish(store, graph, &slot);
 	if (err != 0) {
 		failed(store, graph, err);
+		room_renew(store);
 		return err;
 	}
 	atomic_store(&store->checkpoint_ns_last, now(store) - start);
@@ -197,6 +222,13 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 	atomic_fetch_add(&store->checkpoints, 1);
 	/* the slot stands: segments that stay because of an error are removed after the next one */
 	(void)wal_remove_below(store->wal, older_segment);
+	/* while there is room, so that a checkpoint on a full disk has its segment; C0 tries again */
+	if (kind == CHECKPOINT_NORMAL)
+		(void)wal_prepare(store->wal);
+	(void)pthread_mutex_lock(&store->commit_lock);
+	wal_top_up(store->wal);
+	(void)pthread_mutex_unlock(&store->commit_lock);
+	room_renew(store);
 	return 0;
 }
 
@@ -231,15 +263,39 @@ void store_graph_freeze(struct store *store, uint64_t *lsn_out)
 
 int store_blob_write(struct store *store, enum store_space space, uint32_t page, const void *buf)
 {
+	int err;
+
 	if (space == STORE_GRAPH)
 		return ERR_INVALID;
+	err = room_take(store, ROOM_GRAPH, 1);
+	if (err != 0)
+		return err;
 	return pager_blob_write(store->pager, (enum format_space)space, page, buf);
+}
+
+/* Pages that publishing the graph writes, with their maps twice. */
+static uint64_t graph_pages(struct store *store)
+{
+	struct pager *pager = store->pager;
+	uint64_t pages = atomic_load(&pager->groups[PAGER_GRAPH].dirty_bytes) / pager->page_size;
+
+	for (int s = 0; s < FORMAT_SPACES; s++) {
+		uint64_t n = atomic_load(&pager->spaces[s].pages);
+
+		if (pager_group_of((enum format_space)s) == PAGER_GRAPH)
+			pages += 2 * (n / pager->leaf_fanout + n / pager->inner_fanout + 2);
+	}
+	return pages;
 }
 
 int store_graph_commit(struct store *store)
 {
-	int err = checkpoint_run(store, CHECKPOINT_NORMAL, true);
+	int err = room_take(store, ROOM_GRAPH, graph_pages(store));
 
+	if (err == 0)
+		err = checkpoint_run(store, CHECKPOINT_NORMAL, true);
+	else
+		pager_unfreeze(store->pager, PAGER_GRAPH);
 	(void)pthread_mutex_unlock(&store->checkpoint_lock);
 	return err;
 }
@@ -311,15 +367,40 @@ void checkpoint_pressure(struct store *store, uint64_t bytes)
 	(void)pthread_mutex_unlock(&store->thread_lock);
 }
 
-void store_wait_room(struct store *store)
+/* A medium that is nearly full asks for a checkpoint by itself; pressure has asked already. */
+static bool must_wait(struct store *store, bool put, bool *asks)
 {
-	if (!store->threads_run || !pressed(store, PRESSED_HARD))
+	*asks = room_is_tight(store, put);
+	return *asks || pressed(store, PRESSED_HARD);
+}
+
+static void wait_room(struct store *store, bool put)
+{
+	bool asks;
+
+	if (!store->threads_run || !must_wait(store, put, &asks))
 		return;
 	(void)pthread_mutex_lock(&store->thread_lock);
-	for (unsigned i = 0; i < PAUSES_MAX && pressed(store, PRESSED_HARD) && !store->stopping;
-	     i++)
+	for (unsigned i = 0; i < PAUSES_MAX && !store->stopping; i++) {
+		if (asks) {
+			store->asked = true;
+			(void)pthread_cond_signal(&store->wake);
+		}
 		store->io->ops->wait(store->io, &store->progressed, &store->thread_lock, PAUSE_NS);
+		if (!must_wait(store, put, &asks))
+			break;
+	}
 	(void)pthread_mutex_unlock(&store->thread_lock);
+}
+
+void store_wait_room(struct store *store)
+{
+	wait_room(store, true);
+}
+
+void store_wait_checkpoint(struct store *store)
+{
+	wait_room(store, false);
 }
 
 /* Appends the record that carries durable_lsn to disk. */
@@ -334,9 +415,9 @@ static void write_mark(struct store *store)
 	(void)pthread_mutex_unlock(&store->commit_lock);
 }
 
-static void checkpoint_if_due(struct store *store, bool wanted, uint64_t *last_commit)
+static void checkpoint_if_due(struct store *store, bool wanted, bool asked, uint64_t *last_commit)
 {
-	bool due = wanted && pressed(store, 1);
+	bool due = asked || (wanted && pressed(store, 1));
 
 	if (!atomic_load(&store->commits_since))
 		*last_commit = now(store);
@@ -377,17 +458,18 @@ static void *keep_checkpoints(void *arg)
 	bool stop = false;
 
 	while (!stop) {
-		bool wanted;
+		bool wanted, asked;
 
 		(void)pthread_mutex_lock(&store->thread_lock);
-		if (!store->stopping && !store->wanted)
+		if (!store->stopping && !store->wanted && !store->asked)
 			store->io->ops->wait(store->io, &store->wake, &store->thread_lock, TICK_NS);
 		wanted = store->wanted;
-		store->wanted = false;
+		asked = store->asked;
+		store->wanted = store->asked = false;
 		stop = store->stopping;
 		(void)pthread_mutex_unlock(&store->thread_lock);
 		if (!stop)
-			checkpoint_if_due(store, wanted, &last_commit);
+			checkpoint_if_due(store, wanted, asked, &last_commit);
 		(void)pthread_mutex_lock(&store->thread_lock);
 		(void)pthread_cond_broadcast(&store->progressed);
 		(void)pthread_mutex_unlock(&store->thread_lock);

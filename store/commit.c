@@ -109,6 +109,8 @@ int store_put(struct store *store, const char *id, size_t id_len, const void *va
 	if (err == 0)
 		err = make_entry(store, id, id_len, attr, flags, &entry, &result.old_slot);
 	if (err == 0)
+		err = room_take(store, ROOM_PUT, room_of_put(store));
+	if (err == 0)
 		err = slots_take(&store->slots, &entry.slot);
 	if (err != 0)
 		goto out;
@@ -213,6 +215,8 @@ int store_rename(struct store *store, const char *from_id, size_t from_len, cons
 		goto out;
 	}
 	if (err == 0)
+		err = room_take(store, ROOM_CHANGE, room_of_put(store));
+	if (err == 0)
 		err = commit_prepare_rename(store, &from, &to, flags, &exists);
 	if (err != 0)
 		goto out;
@@ -262,6 +266,8 @@ int store_set_attr(struct store *store, const char *id, size_t id_len,
 
 	if (err == 0)
 		err = ids_find(&store->ids, id, id_len, &entry);
+	if (err == 0)
+		err = room_take(store, ROOM_CHANGE, room_of_put(store));
 	if (err == 0)
 		err = ids_reserve(&store->ids, id, id_len);
 	if (err != 0)

@@ -68,6 +68,13 @@ struct store_io_ops {
 	 */
 	int (*commit_slot)(struct store_io *io, unsigned slot, const void *block,
 			   uint64_t expected_generation);
+	/*
+	 * Keeps room on the medium, so that the head can be written up to so many bytes without ERR_FULL.
+	 * Its size stays. Lasts until discard cuts the end, or until this is called with fewer bytes than
+	 * the head has: then all that was kept is given back. ERR_FULL: there is not so much, what was
+	 * kept before is kept; ERR_UNSUPPORTED: this medium cannot promise anything.
+	 */
+	int (*reserve)(struct store_io *io, uint64_t bytes);
 	/* Gives the space of a range back; it may read as zeros afterwards. A hint; never fails. */
 	void (*discard)(struct store_io *io, uint64_t offset, uint64_t len);
 
@@ -84,6 +91,10 @@ struct store_io_ops {
 	/* Writes at an explicit offset; repeating it with the same bytes harms nothing. */
 	int (*log_write)(struct store_io *io, uint64_t seq, uint64_t offset, const void *buf,
 			 size_t len);
+	/*
+	 * As reserve, for a segment. Nobody writes to it while it gives something back.
+	 */
+	int (*log_reserve)(struct store_io *io, uint64_t seq, uint64_t bytes);
 	int (*log_sync)(struct store_io *io, uint64_t seq);
 	/* Removes the segment, durably; no error when it is not there. */
 	int (*log_remove)(struct store_io *io, uint64_t seq);

@@ -173,6 +173,23 @@ int io_posix_sync_all(int fd)
 	return ret == 0 ? 0 : ERR_UNKNOWN;
 }
 
+int io_posix_keep_room(int fd, uint64_t bytes)
+{
+	uint64_t size;
+	int ret = io_posix_size_of(fd, &size);
+
+	if (ret != 0)
+		return ret;
+	if (bytes > INT64_MAX)
+		return ERR_FULL;
+	if (bytes <= size) /* cutting at its own size gives back what lies behind */
+		return ftruncate(fd, (off_t)size) == 0 ? 0 : class_of(errno);
+	do
+		ret = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)(bytes - size));
+	while (ret != 0 && errno == EINTR);
+	return ret == 0 ? 0 : class_of(errno);
+}
+
 int io_posix_unlink(int dir_fd, const char *name)
 {
 	return unlinkat(dir_fd, name, 0) == 0 ? 0 : class_of(errno);
@@ -430,11 +447,13 @@ static const struct store_io_ops io_posix_ops = {
 	.sync = io_posix_head_sync,
 	.commit_slot = io_posix_head_commit_slot,
 	.discard = io_posix_head_discard,
+	.reserve = io_posix_head_reserve,
 	.log_create = io_posix_log_create,
 	.log_list = io_posix_log_list,
 	.log_size = io_posix_log_size,
 	.log_read = io_posix_log_read,
 	.log_write = io_posix_log_write,
+	.log_reserve = io_posix_log_reserve,
 	.log_sync = io_posix_log_sync,
 	.log_remove = io_posix_log_remove,
 	.now_ns = io_posix_now_ns,

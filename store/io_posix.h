@@ -54,6 +54,11 @@ int io_posix_write_at(int fd, uint64_t offset, const void *buf, size_t len);
 int io_posix_sync_data(int fd);
 /* The same for all metadata too, and for directories. */
 int io_posix_sync_all(int fd);
+/*
+ * Takes blocks for the file up to so many bytes, beyond its end too, and leaves its size. With fewer
+ * bytes than the file has, what lies beyond its end is given back.
+ */
+int io_posix_keep_room(int fd, uint64_t bytes);
 int io_posix_unlink(int dir_fd, const char *name);
 /* Calls visit for each name; a non-zero result stops and is returned. */
 int io_posix_list(int dir_fd, int (*visit)(void *ctx, const char *name), void *ctx);
@@ -69,6 +74,7 @@ int io_posix_head_sync(struct store_io *io);
 int io_posix_head_commit_slot(struct store_io *io, unsigned slot, const void *block,
 			      uint64_t expected_generation);
 void io_posix_head_discard(struct store_io *io, uint64_t offset, uint64_t len);
+int io_posix_head_reserve(struct store_io *io, uint64_t bytes);
 
 int io_posix_log_create(struct store_io *io, uint64_t seq, const void *bytes, size_t len);
 int io_posix_log_list(struct store_io *io, uint64_t **seqs_out, size_t *n_out);
@@ -77,6 +83,7 @@ int io_posix_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *
 		      size_t *got_out);
 int io_posix_log_write(struct store_io *io, uint64_t seq, uint64_t offset, const void *buf,
 		       size_t len);
+int io_posix_log_reserve(struct store_io *io, uint64_t seq, uint64_t bytes);
 int io_posix_log_sync(struct store_io *io, uint64_t seq);
 int io_posix_log_remove(struct store_io *io, uint64_t seq);
 uint64_t io_posix_now_ns(struct store_io *io, enum store_clock clock);

@@ -136,6 +136,19 @@ int io_posix_head_commit_slot(struct store_io *io, unsigned slot, const void *bl
 	return io_posix_head_sync(io);
 }
 
+int io_posix_head_reserve(struct store_io *io, uint64_t bytes)
+{
+	struct io_posix *p = posix_of(io);
+	int ret;
+
+	if (!p->writable)
+		return ERR_READONLY;
+	pthread_rwlock_wrlock(&p->size_lock); /* giving back cuts the file at its own size */
+	ret = io_posix_keep_room(p->fd, bytes);
+	pthread_rwlock_unlock(&p->size_lock);
+	return ret;
+}
+
 /* Cuts the file when the range is its end. True when there is nothing more to do. */
 static bool cut_end(struct io_posix *p, uint64_t offset, uint64_t end)
 {

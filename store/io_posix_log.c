@@ -333,6 +333,22 @@ int io_posix_log_write(struct store_io *io, uint64_t seq, uint64_t offset, const
 	return ret;
 }
 
+int io_posix_log_reserve(struct store_io *io, uint64_t seq, uint64_t bytes)
+{
+	struct io_posix *p = posix_of(io);
+	struct io_posix_segment *segment;
+	int ret;
+
+	if (!p->writable)
+		return ERR_READONLY;
+	ret = pin(p, seq, &segment);
+	if (ret != 0)
+		return ret;
+	ret = io_posix_keep_room(segment->fd, bytes);
+	unpin(&p->logs, segment, false);
+	return ret;
+}
+
 int io_posix_log_sync(struct store_io *io, uint64_t seq)
 {
 	struct io_posix *p = posix_of(io);

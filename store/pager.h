@@ -152,7 +152,8 @@ struct pager {
 	_Atomic uint64_t decompressions;
 
 	pthread_mutex_t alloc_lock;
-	struct alloc *alloc; /* guarded by alloc_lock */
+	struct alloc *alloc;	       /* guarded by alloc_lock */
+	_Atomic uint64_t taken_blocks; /* by writes, since who counts them set it to 0 */
 	/* Replaced by the newest durable slot, still needed by the other. Owned by the checkpoint. */
 	struct pager_extents aging;
 };
@@ -181,6 +182,11 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t page, enum 
 int pager_change(struct pager *pager, enum format_space space, uint32_t page, void **page_out);
 /* Makes pages up to and including `page` exist, as zeros. ERR_NOMEM, ERR_LIMIT. */
 int pager_grow(struct pager *pager, enum format_space space, uint32_t page);
+/*
+ * A page whose content nobody needs or reads any more becomes zeros, and after the next flush has no
+ * place on disk. Not during a flush; the caller is inside the epoch.
+ */
+int pager_clear(struct pager *pager, enum format_space space, uint32_t page);
 /* Starts reads for those of n pages that are not resident. */
 int pager_prefetch(struct pager *pager, enum format_space space, const uint32_t *pages, size_t n);
 /* Evicts all clean pages. */

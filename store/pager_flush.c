@@ -47,6 +47,7 @@ int pager_write_blocks(struct pager *pager, const void *bytes, uint32_t len, uin
 	(void)pthread_mutex_unlock(&pager->alloc_lock);
 	if (err != 0)
 		return err;
+	atomic_fetch_add(&pager->taken_blocks, blocks);
 	err = pager->io->ops->write(pager->io, block * FORMAT_BLOCK, bytes,
 				    (size_t)blocks * FORMAT_BLOCK);
 	if (err != 0)
@@ -193,7 +194,12 @@ struct flush_buffers {
 	uint8_t *scratch; /* for the codec */
 };
 
-/* Encodes a page and writes it to new blocks. */
+static bool is_zero(const uint8_t *page, uint32_t size)
+{
+	return page[0] == 0 && memcmp(page, page + 1, size - 1) == 0;
+}
+
+/* Encodes a page and writes it to new blocks. A value page of zeros needs none: place 0. */
 static int store_bytes(struct pager *pager, enum format_space space, uint32_t number,
 		       const void *page, const struct flush_buffers *buffers, uint64_t *place_out,
 		       uint64_t *checksum_out)
@@ -204,6 +210,10 @@ static int store_bytes(struct pager *pager, enum format_space space, uint32_t nu
 	const uint8_t *bytes = page;
 	int err;
 
+	if (space == FORMAT_SPACE_VALUE && is_zero(page, size)) {
+		*place_out = *checksum_out = 0;
+		return 0;
+	}
 	if (space == FORMAT_SPACE_VALUE && size > FORMAT_BLOCK) {
 		size_t packed = codec_compress(page, size, buffers->stored, size - FORMAT_BLOCK,
 					       buffers->scratch);

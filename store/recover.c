@@ -285,8 +285,13 @@ int recover_take_over(struct store *store, const struct wal_report *log, struct 
 		.reserve = LOG_RESERVE,
 	};
 	uint64_t seq = log->next_seq != 0 ? log->next_seq : 1;
+	uint64_t total = 0, free_bytes = 0;
 	int err;
 
+	if (store->io->ops->space(store->io, &total, &free_bytes) != 0)
+		total = 0;
+	if (store->opts.durability != WAL_NONE)
+		opts.room = room_log_bytes(total != 0 ? total : UINT64_MAX);
 	memcpy(opts.uuid, store->head.uuid, 16);
 	err = wal_new(&store->wal, &opts, seq, store->last_lsn + 1, log->last_hash);
 	if (err != 0)
@@ -295,6 +300,7 @@ int recover_take_over(struct store *store, const struct wal_report *log, struct 
 	store->segment_after_lsn = store->last_lsn;
 	store->slot.epoch++;
 	(void)pthread_mutex_lock(&store->checkpoint_lock);
+	room_start(store);
 	err = checkpoint_run(store, CHECKPOINT_NORMAL, false);
 	(void)pthread_mutex_unlock(&store->checkpoint_lock);
 	if (err != 0)

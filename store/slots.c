@@ -23,6 +23,7 @@ void slots_release(struct slots *slots)
 {
 	mem_free(slots->free);
 	mem_free(slots->waiting);
+	mem_free(slots->emptied);
 	memset(slots, 0, sizeof(*slots));
 }
 
@@ -58,24 +59,88 @@ int slots_get(struct slots *slots, uint32_t slot, struct slots_entry *entry_out)
 
 static int push_free(struct slots *slots, uint32_t slot)
 {
-	int err = mem_grow((void **)&slots->free, &slots->cap_free, slots->n_free + 1,
-			   sizeof(*slots->free));
+	size_t word = slot / 64, had = slots->free_words;
+	int err = mem_grow((void **)&slots->free, &slots->cap_free, word + 1, sizeof(*slots->free));
 
-	if (err == 0)
-		slots->free[slots->n_free++] = slot;
-	return err;
+	if (err != 0)
+		return err;
+	if (word >= had) {
+		memset(slots->free + had, 0, (word + 1 - had) * sizeof(*slots->free));
+		slots->free_words = word + 1;
+	}
+	slots->free[word] |= (uint64_t)1 << slot % 64;
+	slots->n_free++;
+	if (word < slots->free_from)
+		slots->free_from = word;
+	return 0;
+}
+
+/* The lowest free slot; there is one. */
+static uint32_t pop_free(struct slots *slots)
+{
+	uint64_t *word;
+	unsigned bit;
+
+	while (slots->free[slots->free_from] == 0)
+		slots->free_from++;
+	word = &slots->free[slots->free_from];
+	bit = (unsigned)__builtin_ctzll(*word);
+	*word &= *word - 1;
+	slots->n_free--;
+	return (uint32_t)(slots->free_from * 64 + bit);
+}
+
+/* The slots whose values share pages with that of this one. */
+static uint32_t sharing(const struct slots *slots, uint32_t slot, uint32_t *first_out)
+{
+	uint32_t size = atomic_load(&slots->value_size), page_size = slots->pager->page_size;
+	uint32_t n = size != 0 && size <= page_size ? page_size / size : 1;
+
+	*first_out = slot / n * n;
+	return n;
+}
+
+/* Whether no slot that shares pages with this one is in use. */
+static bool is_empty(struct slots *slots, uint32_t slot)
+{
+	uint32_t first, n = sharing(slots, slot, &first);
+
+	/* the next one first: where slots are freed in order, it says no */
+	for (uint32_t i = 1; i <= n; i++) {
+		uint32_t other = first + (slot - first + i) % n;
+		struct slots_entry entry;
+
+		if (other >= atomic_load(&slots->count))
+			continue;
+		if (slots_get(slots, other, &entry) != 0 || entry.state != STORE_SLOT_FREE)
+			return false;
+	}
+	return true;
+}
+
+/* A slot is free: was it the last one? When memory is short the page keeps its place. */
+static void note_emptied(struct slots *slots, uint32_t slot)
+{
+	uint32_t first;
+
+	(void)sharing(slots, slot, &first);
+	if (is_empty(slots, slot) && mem_grow((void **)&slots->emptied, &slots->cap_emptied,
+					      slots->n_emptied + 1, sizeof(*slots->emptied)) == 0)
+		slots->emptied[slots->n_emptied++] =
+			(struct slots_emptied){first, epoch_retire(slots->pager->epoch)};
 }
 
 int slots_load(struct slots *slots)
 {
-	uint32_t count = atomic_load(&slots->count);
+	uint32_t count = atomic_load(&slots->count), first;
 	int err = 0;
 
 	atomic_store(&slots->live, 0);
 	atomic_store(&slots->dead, 0);
-	slots->n_free = 0;
+	slots->n_free = slots->free_words = slots->free_from = 0;
 	slots->n_waiting = 0;
-	/* from the end, so that low numbers are taken first */
+	slots->n_emptied = 0;
+	/* from the end, so that the first slot of a page is seen last */
 	for (uint32_t slot = count; err == 0 && slot-- > 0;) {
 		struct slots_entry entry;
 
@@ -86,6 +151,9 @@ int slots_load(struct slots *slots)
 			atomic_fetch_add(&slots->dead, 1);
 		else if (err == 0)
 			err = push_free(slots, slot);
+		(void)sharing(slots, slot, &first);
+		if (err == 0 && entry.state == STORE_SLOT_FREE && slot == first)
+			note_emptied(slots, slot);
 	}
 	return err;
 }
@@ -180,7 +248,7 @@ int slots_take(struct slots *slots, uint32_t *slot_out)
 			slots->n_waiting * sizeof(*slots->waiting));
 	}
 	if (slots->n_free > 0) {
-		*slot_out = slots->free[--slots->n_free];
+		*slot_out = pop_free(slots);
 		return 0;
 	}
 	if (count >= UINT32_MAX - 1)
@@ -192,7 +260,7 @@ int slots_take(struct slots *slots, uint32_t *slot_out)
 void slots_untake(struct slots *slots, uint32_t slot)
 {
 	if (slot < atomic_load(&slots->count))
-		slots->free[slots->n_free++] = slot; /* it was taken from there: there is room */
+		(void)push_free(slots, slot); /* it was taken from there: there is room */
 }
 
 int slots_reserve(struct slots *slots, uint32_t slot)
@@ -236,12 +304,33 @@ void slots_freed(struct slots *slots, uint32_t slot)
 		     sizeof(*slots->waiting)) == 0)
 		slots->waiting[slots->n_waiting++] =
 			(struct slots_waiting){slot, epoch_retire(slots->pager->epoch)};
+	note_emptied(slots, slot);
+}
+
+int slots_clear(struct slots *slots, size_t max, bool *more_out)
+{
+	uint64_t oldest = epoch_oldest(slots->pager->epoch);
+	size_t n = 0;
+	int err = 0;
+
+	while (err == 0 && n < slots->n_emptied && n < max && slots->emptied[n].retired < oldest) {
+		uint32_t slot = slots->emptied[n].first, pages;
+		uint32_t page = slots_value_page(slots, slot, &pages);
+
+		for (uint32_t i = 0; err == 0 && i < pages && is_empty(slots, slot); i++)
+			err = pager_clear(slots->pager, FORMAT_SPACE_VALUE, page + i);
+		n += err == 0;
+	}
+	*more_out = n == max;
+	slots->n_emptied -= n;
+	memmove(slots->emptied, slots->emptied + n, slots->n_emptied * sizeof(*slots->emptied));
+	return err;
 }
 
 int slots_check(struct slots *slots)
 {
 	uint32_t count = atomic_load(&slots->count);
-	uint64_t live = 0, dead = 0;
+	uint64_t live = 0, dead = 0, n_free = 0;
 	struct slots_entry entry;
 	int err = 0;
 
@@ -250,11 +339,16 @@ int slots_check(struct slots *slots)
 		live += err == 0 && entry.state == STORE_SLOT_LIVE;
 		dead += err == 0 && entry.state == STORE_SLOT_DEAD;
 	}
-	for (size_t i = 0; err == 0 && i < slots->n_free; i++) {
-		err = slots_get(slots, slots->free[i], &entry);
+	for (uint32_t slot = 0; err == 0 && slot < slots->free_words * 64; slot++) {
+		if ((slots->free[slot / 64] >> slot % 64 & 1) == 0)
+			continue;
+		n_free++;
+		err = slots_get(slots, slot, &entry);
 		if (err == 0 && entry.state != STORE_SLOT_FREE)
 			err = ERR_DAMAGED;
 	}
+	if (err == 0 && n_free != slots->n_free)
+		err = ERR_DAMAGED;
 	if (err == 0 && (live != atomic_load(&slots->live) || dead != atomic_load(&slots->dead)))
 		err = ERR_DAMAGED;
 	return err;

@@ -7,7 +7,10 @@
  *
  * Invariants (slots_check):
  *   1. live and dead count the entries of those states.
- *   2. A slot on the free list, or waiting for its readers, is FREE in the table.
+ *   2. A slot whose free bit is set, or waiting for its readers, is FREE in the table.
+ *
+ * A value page all of whose slots are free goes through `emptied` and, if that is still so when its
+ * readers have left, gives its place on disk back.
  *
  * Locks: changes under the store's commit lock; entries are changed under ids->lock exclusively and
  * read under it shared. Callers are inside the epoch.
@@ -25,15 +28,24 @@ struct slots_waiting {
 	uint64_t retired; /* epoch */
 };
 
+struct slots_emptied {
+	uint32_t first;	  /* of the slots that share pages */
+	uint64_t retired; /* epoch */
+};
+
 struct slots {
 	struct pager *pager;	     /* not owned */
 	_Atomic uint32_t value_size; /* 0: unknown yet */
 	_Atomic uint32_t count;	     /* numbers used so far */
 	_Atomic uint64_t live, dead;
-	uint32_t *free; /* guarded by the commit lock, as what follows */
-	size_t n_free, cap_free;
+	uint64_t *free; /* a bit for each slot; guarded by the commit lock, as what follows */
+	size_t free_words, cap_free;
+	size_t n_free;
+	size_t free_from;	       /* words below it have no free slot */
 	struct slots_waiting *waiting; /* freed, but a reader may still look; oldest first */
 	size_t n_waiting, cap_waiting;
+	struct slots_emptied *emptied; /* oldest first */
+	size_t n_emptied, cap_emptied;
 };
 
 struct slots_entry {
@@ -55,7 +67,10 @@ uint32_t slots_value_page(const struct slots *slots, uint32_t slot, uint32_t *pa
 
 /* --- the changer --- */
 
-/* A free slot, still free until slots_set. ERR_LIMIT when there are 2^32-1. */
+/*
+ * A free slot, the lowest one, so that values fill pages which are in use or were just written. Still
+ * free until slots_set. ERR_LIMIT when there are 2^32-1.
+ */
 int slots_take(struct slots *slots, uint32_t *slot_out);
 /* Returns a slot just taken, when the commit did not come about. */
 void slots_untake(struct slots *slots, uint32_t slot);
@@ -67,6 +82,12 @@ int slots_write_value(struct slots *slots, uint32_t slot, const void *value);
 void slots_set(struct slots *slots, uint32_t slot, const struct slots_entry *entry);
 /* The slot has become FREE: it is taken again when its readers have left. */
 void slots_freed(struct slots *slots, uint32_t slot);
+
+/*
+ * Clears up to max value pages that hold nothing any more. *more_out: there may be others to clear
+ * now. Not during a flush.
+ */
+int slots_clear(struct slots *slots, size_t max, bool *more_out);
 
 int slots_check(struct slots *slots);
 

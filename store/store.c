@@ -82,6 +82,7 @@ static void destroy(struct store *store)
 	(void)pthread_cond_destroy(&store->stop);
 	(void)pthread_cond_destroy(&store->wake);
 	(void)pthread_cond_destroy(&store->progressed);
+	room_release(&store->room);
 	mem_free(store);
 }
 
@@ -98,6 +99,7 @@ struct store *store_new(struct store_io *io, const struct store_opts *opts)
 	(void)pthread_cond_init(&store->stop, NULL);
 	(void)pthread_cond_init(&store->wake, NULL);
 	(void)pthread_cond_init(&store->progressed, NULL);
+	room_init(&store->room);
 	store->io = io;
 	store->opts = *opts;
 	if (epoch_new(&store->epoch) != 0) {

@@ -149,10 +149,12 @@ int store_list(struct store *store, uint64_t cursor, struct store_entry *entries
 	       size_t cap, size_t *n_out);
 
 /*
- * To be called before a write, with no lock held that others need: waits, two seconds at most, while
- * checkpoints are far behind the writes.
+ * To be called before a put, with no lock held that others need: waits, two seconds at most, while
+ * checkpoints are far behind the writes, or while one makes room on a full medium.
  */
 void store_wait_room(struct store *store);
+/* The same before a deletion, a rename or new attributes, which need less room. */
+void store_wait_checkpoint(struct store *store);
 
 /* Waits until everything committed before the call is durable. ERR_READONLY when that failed. */
 int store_sync(struct store *store);

@@ -19,6 +19,7 @@
 #include "store/head.h"
 #include "store/ids.h"
 #include "store/pager.h"
+#include "store/room.h"
 #include "store/slots.h"
 #include "store/store.h"
 #include "store/wal.h"
@@ -47,6 +48,7 @@ struct store {
 	struct pager_extents trunks;	 /* of the newest free list; guarded by checkpoint_lock */
 	uint64_t file_blocks;	 /* the head has at least so many; guarded by checkpoint_lock */
 	uint64_t graph_lsn_next; /* guarded by checkpoint_lock */
+	struct room room;
 	_Atomic uint64_t graph_lsn;
 	_Atomic uint64_t generation, ckpt_lsn;
 	_Atomic uint64_t checkpoints, checkpoint_failures;
@@ -60,6 +62,7 @@ struct store {
 	pthread_cond_t wake;	   /* with thread_lock: the checkpoint thread should look */
 	pthread_cond_t progressed; /* with thread_lock: a checkpoint ended */
 	bool stopping, wanted;	   /* guarded by thread_lock */
+	bool asked;		   /* likewise: somebody waits until a checkpoint made room */
 
 	/* as of the last store_reset_metrics */
 	_Atomic uint64_t hits_base[STORE_CLASSES], misses_base[STORE_CLASSES];

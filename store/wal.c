@@ -15,6 +15,8 @@
 #include "store/wal_format.h"
 #include "store/wal_writer.h"
 
+#define KEEP_MIN 1024u
+
 /* --- segments --- */
 
 static int add_kept(struct wal *wal, uint64_t seq, uint64_t bytes)
@@ -39,8 +41,33 @@ static void drop_kept(struct wal *wal)
 	(void)pthread_mutex_unlock(&wal->lock);
 }
 
+/*
+ * Keeps room behind offset in a segment for appends with reserve, and as much again for others, so that a
+ * checkpoint on a full disk lets some of them in; or as much as there is.
+ */
+static void top_up(struct wal *wal, uint64_t seq, uint64_t offset, uint64_t *kept_to)
+{
+	uint64_t room = 2 * wal->opts.room;
+
+	while (room >= KEEP_MIN && *kept_to < offset + room &&
+	       wal_writer_keep(wal, seq, offset + room, kept_to) != 0)
+		room -= room / 4;
+}
+
+void wal_top_up(struct wal *wal)
+{
+	if (wal->opts.room == 0)
+		return;
+	top_up(wal, wal->seq, wal->offset, &wal->kept_to);
+	wal_writer_left(wal);
+	atomic_store(&wal->refused, atomic_load(&wal->left) < 2 * wal->opts.room);
+	if (wal->ready_seq != 0)
+		top_up(wal, wal->ready_seq, FORMAT_RECORDS_AT, &wal->ready_kept_to);
+}
+
 /* Makes segment seq, durable. first_lsn as in struct format_segment. */
-static int make_segment(struct wal *wal, uint64_t seq, uint64_t first_lsn, uint64_t *salt_out)
+static int make_segment(struct wal *wal, uint64_t seq, uint64_t first_lsn, uint64_t *salt_out,
+			uint64_t *kept_to_out)
 {
 	struct store_io *io = wal->opts.io;
 	struct wal_format_segment segment = {
@@ -62,6 +89,9 @@ static int make_segment(struct wal *wal, uint64_t seq, uint64_t first_lsn, uint6
 	if (err != 0)
 		drop_kept(wal);
 	*salt_out = segment.salt;
+	*kept_to_out = sizeof(bytes);
+	if (err == 0)
+		top_up(wal, seq, sizeof(bytes), kept_to_out);
 	return err;
 }
 
@@ -84,6 +114,9 @@ static int adopt_segments(struct wal *wal, uint64_t below)
 			err = io->ops->log_sync(io, seqs[i]);
 			wal->syncs++;
 		}
+		/* nothing is ever written there again: what was kept for it is free for the new one */
+		if (err == 0 && wal->opts.room != 0)
+			(void)io->ops->log_reserve(io, seqs[i], 0);
 		if (err == 0)
 			err = add_kept(wal, seqs[i], bytes);
 	}
@@ -115,7 +148,8 @@ int wal_new(struct wal **wal_out, const struct wal_opts *opts, uint64_t seq, uin
 	wal->buf = mem_alloc_aligned(FORMAT_BLOCK, round_up(WAL_FORMAT_RECORD_MAX, FORMAT_BLOCK));
 	err = wal->buf != NULL ? adopt_segments(wal, seq) : ERR_NOMEM;
 	if (err == 0 && opts->durability != WAL_NONE)
-		err = make_segment(wal, seq, first_lsn, &wal->salt);
+		err = make_segment(wal, seq, first_lsn, &wal->salt, &wal->kept_to);
+	wal_writer_left(wal);
 	if (err != 0) {
 		wal_free(wal);
 		return err;
@@ -150,7 +184,7 @@ int wal_prepare(struct wal *wal)
 		return err;
 	wal->next_seq++;
 	if (wal->opts.durability != WAL_NONE)
-		err = make_segment(wal, seq, 0, &wal->ready_salt);
+		err = make_segment(wal, seq, 0, &wal->ready_salt, &wal->ready_kept_to);
 	if (err == 0)
 		wal->ready_seq = seq;
 	else if (err == ERR_FULL)
@@ -169,6 +203,8 @@ void wal_switch(struct wal *wal, uint64_t *lsn_out, uint64_t *seq_out)
 	wal->old_hash = wal->last_hash;
 	wal->seq = wal->ready_seq;
 	wal->salt = wal->ready_salt;
+	wal->kept_to = wal->ready_kept_to;
+	wal_writer_left(wal);
 	wal->offset = FORMAT_RECORDS_AT;
 	wal->ready_seq = 0;
 	*lsn_out = wal->old_lsn;
@@ -191,6 +227,9 @@ int wal_seal(struct wal *wal)
 	err = io->ops->log_write(io, wal->seq, FORMAT_BLOCK, block, sizeof(block));
 	if (err != 0 && !wal_writer_survives(err))
 		wal_writer_poison(wal, err);
+	/* what the old segment kept for deletions is free again; if not, then when it is removed */
+	if (err == 0 && wal->opts.room != 0)
+		(void)io->ops->log_reserve(io, wal->old_seq, 0);
 	return err;
 }
 

@@ -27,6 +27,11 @@ struct wal_opts {
 	enum wal_durability durability;
 	uint64_t cap;	  /* bytes of log kept at most before ERR_FULL; 0 = no bound */
 	uint64_t reserve; /* part of cap that only wal_append with reserve=true may use */
+	/*
+	 * Bytes that each segment keeps on the medium behind its end, for the same appends, where the
+	 * medium can promise it.
+	 */
+	uint64_t room;
 };
 
 struct wal_part {
@@ -54,6 +59,12 @@ void wal_free(struct wal *wal);
 int wal_append(struct wal *wal, enum format_record_type type, const struct wal_part *parts,
 	       size_t n, bool reserve, uint64_t *lsn_out);
 
+/*
+ * The medium has too little room for the current segment: for any append, or (reserve) for appends
+ * with reserve soon. A checkpoint would help: it brings a new segment and removes old ones. Any thread.
+ */
+bool wal_is_tight(struct wal *wal, bool reserve);
+
 /* Waits until lsn is durable, with one sync for all who wait. Any thread, no lock held. */
 int wal_sync(struct wal *wal, uint64_t lsn);
 
@@ -73,6 +84,8 @@ int wal_prepare(struct wal *wal);
  * *lsn_out is the last LSN of the old segment, *seq_out the number of the new one.
  */
 void wal_switch(struct wal *wal, uint64_t *lsn_out, uint64_t *seq_out);
+/* After a checkpoint: the current and the next segment get the room they lack. Under the commit lock. */
+void wal_top_up(struct wal *wal);
 /* C2: syncs the old segment and then writes the proof block of the new one. No lock. */
 int wal_seal(struct wal *wal);
 /* C8: removes all segments below seq. No lock. */

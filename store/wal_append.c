@@ -13,6 +13,8 @@
 #include "store/wal_writer.h"
 
 #define SECOND_NS 1000000000u
+#define KEEP_STEP                                                                                  \
+	(1u << 20) /* bytes of a segment that are asked for at once, if there are so many */
 
 static uint64_t now(struct wal *wal)
 {
@@ -42,6 +44,52 @@ int wal_writer_check(struct wal *wal)
 bool wal_writer_survives(int err)
 {
 	return err == ERR_FULL || err == ERR_NOMEM;
+}
+
+/* --- room --- */
+
+int wal_writer_keep(struct wal *wal, uint64_t seq, uint64_t to, uint64_t *kept_to)
+{
+	struct store_io *io = wal->opts.io;
+	int err = wal->opts.room != 0 ? io->ops->log_reserve(io, seq, to) : ERR_UNSUPPORTED;
+
+	if (err == 0)
+		*kept_to = to;
+	else if (err != ERR_FULL)
+		*kept_to = UINT64_MAX; /* no promise: then a full disk shows in the write itself */
+	return err == ERR_FULL ? ERR_FULL : 0;
+}
+
+void wal_writer_left(struct wal *wal)
+{
+	uint64_t left = wal->kept_to > wal->offset ? wal->kept_to - wal->offset : 0;
+
+	atomic_store(&wal->left, left);
+}
+
+/* Room for a record of size bytes, and behind it for what only deletions may use. */
+static int keep_room(struct wal *wal, uint32_t size)
+{
+	uint64_t want = wal->offset + size + wal->opts.room;
+
+	if (size > atomic_load(&wal->largest))
+		atomic_store(&wal->largest, size);
+	if (wal->kept_to >= want)
+		return 0;
+	atomic_store(&wal->refused,
+		     wal_writer_keep(wal, wal->seq, want + KEEP_STEP, &wal->kept_to) != 0);
+	if (!atomic_load(&wal->refused))
+		return 0;
+	return wal_writer_keep(wal, wal->seq, want, &wal->kept_to);
+}
+
+bool wal_is_tight(struct wal *wal, bool reserve)
+{
+	uint64_t left = atomic_load(&wal->left);
+
+	if (reserve)
+		return left < wal->opts.room / 8;
+	return atomic_load(&wal->refused) && left < wal->opts.room + atomic_load(&wal->largest);
 }
 
 /* --- records --- */
@@ -129,6 +177,7 @@ static int write_record(struct wal *wal, const struct wal_format_record *record,
 	if (err == 0) {
 		wal->offset += size;
 		wal->last_hash = hash;
+		wal_writer_left(wal);
 	} else if (wal_writer_survives(err)) {
 		wipe_remains(wal, size);
 	} else {
@@ -160,7 +209,9 @@ int wal_append(struct wal *wal, enum format_record_type type, const struct wal_p
 		return err;
 	if (wal->opts.durability == WAL_NONE)
 		size = 0;
-	else
+	else if (!reserve)
+		err = keep_room(wal, size);
+	if (err == 0 && size != 0)
 		err = write_record(wal, &record, parts, n);
 	if (err != 0)
 		return err;

@@ -9,6 +9,7 @@
  * 3. Records that are not durable lie in seq or, up to old_lsn, in old_seq; nowhere else.
  * 4. bytes is the sum over kept; kept ascends and contains every segment that exists.
  * 5. Once poisoned, nothing is written or synced.
+ * 6. After an append without reserve, kept_to >= offset + opts.room.
  *
  * Locks: the caller's commit lock orders appends and the switch. wal->lock is held for a few
  * instructions, never during I/O. One sync runs at a time: its leader has set syncing.
@@ -17,6 +18,7 @@
 #define VECFS_STORE_WAL_WRITER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,12 +38,19 @@ struct wal {
 	uint64_t salt;
 	uint64_t offset;
 	uint64_t last_hash;
+	uint64_t kept_to; /* seq has room on the medium up to here; UINT64_MAX: nobody can tell */
 
 	/* Of the checkpoint, which is one at a time. */
 	uint64_t next_seq;   /* first number never used */
 	uint64_t ready_seq;  /* segment made by wal_prepare, 0 = none */
 	uint64_t ready_salt; /* its salt */
-	uint64_t old_hash;   /* self hash of record old_lsn */
+	uint64_t ready_kept_to;
+
+	_Atomic uint64_t
+		left; /* kept_to - offset, for wal_is_tight; written under the commit lock */
+	_Atomic uint64_t largest; /* bytes of a record so far; likewise */
+	_Atomic bool refused;	  /* the medium had less room than it was asked for; likewise */
+	uint64_t old_hash;	  /* self hash of record old_lsn */
 
 	pthread_mutex_t lock;
 	pthread_cond_t synced;
@@ -65,6 +74,10 @@ struct wal {
 	size_t n_kept, kept_cap;
 };
 
+/* Asks the medium to keep room for segment seq up to `to`; *kept_to follows. ERR_FULL. */
+int wal_writer_keep(struct wal *wal, uint64_t seq, uint64_t to, uint64_t *kept_to);
+/* After kept_to or offset changed. */
+void wal_writer_left(struct wal *wal);
 /* ERR_READONLY once poisoned. Takes wal->lock. */
 int wal_writer_check(struct wal *wal);
 /* The first err is what those get who wait for a sync. Takes wal->lock. */

@@ -33,12 +33,28 @@ int io_mem_resize(struct io_mem_object *object, size_t len)
 	return 0;
 }
 
+size_t io_mem_claim(const struct io_mem_object *object)
+{
+	return object->kept > object->len ? object->kept : object->len;
+}
+
+int io_mem_keep(struct io_mem *medium, struct io_mem_object *object, uint64_t bytes)
+{
+	size_t had = io_mem_claim(object);
+
+	if (bytes > had && medium->capacity != 0 &&
+	    io_mem_used(medium) + (bytes - had) > medium->capacity)
+		return ERR_FULL;
+	object->kept = (size_t)bytes;
+	return 0;
+}
+
 uint64_t io_mem_used(const struct io_mem *medium)
 {
-	uint64_t used = medium->head.len;
+	uint64_t used = io_mem_claim(&medium->head);
 
 	for (size_t i = 0; i < medium->n_segments; i++)
-		used += medium->segments[i].object.len;
+		used += io_mem_claim(&medium->segments[i].object);
 	return used;
 }
 
@@ -48,8 +64,8 @@ int io_mem_write(struct io_mem *medium, struct io_mem_object *object, uint64_t o
 	uint64_t end = offset + len;
 	int err = 0;
 
-	if (end > object->len && medium->capacity != 0 &&
-	    io_mem_used(medium) + (end - object->len) > medium->capacity)
+	if (end > io_mem_claim(object) && medium->capacity != 0 &&
+	    io_mem_used(medium) + (end - io_mem_claim(object)) > medium->capacity)
 		return ERR_FULL;
 	if (end > object->len)
 		err = io_mem_resize(object, (size_t)end);

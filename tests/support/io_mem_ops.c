@@ -190,11 +190,26 @@ static void op_discard(struct store_io *io, uint64_t offset, uint64_t len)
 	io_mem_lock(medium);
 	if (offset < medium->head.len) {
 		if (len >= medium->head.len - offset)
-			medium->head.len = (size_t)offset; /* a discarded end is gone */
+			medium->head.len = medium->head.kept = (size_t)offset; /* gone */
 		else
 			memset(medium->head.bytes + offset, 0, (size_t)len);
 	}
 	io_mem_unlock(medium);
+}
+
+static int op_reserve(struct store_io *io, uint64_t bytes)
+{
+	struct io_mem *medium = medium_of(io);
+	size_t len = 0;
+	int fate = io_mem_ask(medium, "reserve", &len), err = 0;
+
+	if (fate < 0)
+		return fate;
+	io_mem_lock(medium);
+	if (bytes < medium->head.len || bytes > medium->head.kept)
+		err = io_mem_keep(medium, &medium->head, bytes);
+	io_mem_unlock(medium);
+	return io_mem_outcome(fate, err);
 }
 
 /* --- operations on segments --- */
@@ -292,6 +307,23 @@ static int op_log_write(struct store_io *io, uint64_t seq, uint64_t offset, cons
 	segment = io_mem_find(medium, seq);
 	if (segment != NULL)
 		err = io_mem_write(medium, &segment->object, offset, buf, len);
+	io_mem_unlock(medium);
+	return io_mem_outcome(fate, err);
+}
+
+static int op_log_reserve(struct store_io *io, uint64_t seq, uint64_t bytes)
+{
+	struct io_mem *medium = medium_of(io);
+	struct io_mem_segment_entry *segment;
+	size_t len = 0;
+	int fate = io_mem_ask(medium, "log_reserve", &len), err = ERR_ABSENT;
+
+	if (fate < 0)
+		return fate;
+	io_mem_lock(medium);
+	segment = io_mem_find(medium, seq);
+	if (segment != NULL)
+		err = io_mem_keep(medium, &segment->object, bytes);
 	io_mem_unlock(medium);
 	return io_mem_outcome(fate, err);
 }
@@ -437,11 +469,13 @@ const struct store_io_ops io_mem_ops = {
 	.sync = op_sync,
 	.commit_slot = op_commit_slot,
 	.discard = op_discard,
+	.reserve = op_reserve,
 	.log_create = op_log_create,
 	.log_list = op_log_list,
 	.log_size = op_log_size,
 	.log_read = op_log_read,
 	.log_write = op_log_write,
+	.log_reserve = op_log_reserve,
 	.log_sync = op_log_sync,
 	.log_remove = op_log_remove,
 	.now_ns = op_now_ns,

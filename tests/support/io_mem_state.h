@@ -22,6 +22,7 @@
 struct io_mem_object {
 	uint8_t *bytes;
 	size_t len, cap;
+	size_t kept; /* bytes promised by reserve: they count as used */
 };
 
 struct io_mem_segment_entry {
@@ -68,6 +69,10 @@ int io_mem_resize(struct io_mem_object *object, size_t len);
 int io_mem_write(struct io_mem *medium, struct io_mem_object *object, uint64_t offset,
 		 const void *buf, size_t len);
 uint64_t io_mem_used(const struct io_mem *medium);
+/* Bytes that an object takes from the capacity. */
+size_t io_mem_claim(const struct io_mem_object *object);
+/* Keeps room for so many bytes. ERR_FULL, without effect. */
+int io_mem_keep(struct io_mem *medium, struct io_mem_object *object, uint64_t bytes);
 /* NULL when it is not there. */
 struct io_mem_segment_entry *io_mem_find(struct io_mem *medium, uint64_t seq);
 /* NULL when memory is short. */

@@ -399,6 +399,13 @@ static void test_first_vector(void **state)
 	ann_fixture_free(&fixture);
 }
 
+static int log_is_full(void *ctx, const char *call, uint64_t nth)
+{
+	(void)ctx;
+	(void)nth;
+	return strcmp(call, "log_write") == 0 ? ERR_FULL : 0;
+}
+
 static void test_refused_first_put(void **state)
 {
 	const float vector[4] = {1, 2, 3, 4};
@@ -406,10 +413,10 @@ static void test_refused_first_put(void **state)
 
 	(void)state;
 	ann_fixture_new(&fixture, ANN_L2, 0, &by_hand);
-	io_mem_set_capacity(fixture.medium, 1);
+	io_mem_set_fault(fixture.medium, log_is_full, NULL);
 	assert_int_not_equal(ann_fixture_put(fixture.ann, "a", vector, 4), 0);
 	assert_int_equal(ann_dim(fixture.ann), 0);
-	io_mem_set_capacity(fixture.medium, 0);
+	io_mem_set_fault(fixture.medium, NULL, NULL);
 	ann_fixture_reopen(&fixture, true);
 	assert_int_equal(ann_fixture_put(fixture.ann, "a", vector, 3), 0);
 	assert_int_equal(ann_dim(fixture.ann), 3);
