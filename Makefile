@@ -121,8 +121,14 @@ demo: ## the main job on 60,000 pictures: mount, write, ask, kill, find everythi
 
 .PHONY: bench
 bench: all bench-programs ## all benchmarks
-	$(quiet)for b in $(call programs,$(bench_src)); do echo "== $$b"; $$b || exit 1; done
+	$(quiet)for b in $(filter-out %/bench_durability,$(call programs,$(bench_src))); do echo "== $$b"; $$b || exit 1; done
 	$(quiet)scripts/bench-write
+	$(quiet)$(MAKE) --no-print-directory bench-durability
+
+.PHONY: bench-durability
+bench-durability: all bench-programs ## what the log, recovery, checkpoints and syncs cost
+	$(quiet)$(B)/tests/bench/bench_durability $(BENCH_ARGS)
+	$(quiet)scripts/bench-durability
 
 .PHONY: bench-write
 bench-write: all bench-programs ## write rate against a FUSE file system that does nothing
