@@ -1,30 +1,47 @@
 /*
- * kill_writer.c - works on a mount until its daemon is killed, and judges what a later mount holds.
+ * kill_writer.c - works on a mount until its daemon is killed, and kills it:
  *
- *   kill_writer work MOUNT JOURNALS SEED     four threads write, move, remove, read and ask
- *   kill_writer verify MOUNT JOURNALS        everything is as the journals say; starts them anew
+ *   kill_writer MOUNT JOURNALS SEED PID WHEN MICROSECONDS [full|deletions]
  *
- * `work` ends with 0 when the mount died, and 1 when a call failed or answered wrongly before.
- * `verify` prints "ACKNOWLEDGED VERIFIED ASKED MISSED": operations since the last one, vectors
- * read, vectors asked for with themselves, and how many of them only the exact search found.
+ * Four threads write, move, remove, change attributes, read and ask for what they own; two more ask
+ * for what others own. So long after the start (WHEN is work) or after a checkpoint was ordered
+ * (checkpoint) the process PID gets SIGKILL; or nobody is killed and all end in order (stop).
+ * full: ENOSPC is an answer as well, and leaves everything as it was; deletions: to all but removals.
+ *
+ * Prints how many operations were refused for want of space. Exit status 0: as planned. 1: a call failed or answered wrongly before.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "store/mem.h"
 #include "tests/support/client.h"
 #include "tests/support/journal.h"
 
-#define MISSED_MOST 0.01 /* share of vectors the graph may not find by themselves */
-
 /* Large enough that the collection is searched by its graph. */
-enum { DIM = 768 };
+enum { DIM = 768, ASKERS = 2, WARM_UP_US = 20000 };
 
 static atomic_bool stop;
+static bool in_order; /* nobody is to be killed */
+static enum { FULL_NEVER, FULL_MAY, FULL_BUT_REMOVALS } full;
+
+/*
+ * What writers own, for others to ask for: bit 63 while an operation on the name is open, then a
+ * count of changes, then the mark. A value that is the same before and after an answer was so
+ * all the time between.
+ */
+#define SHOWN_OPEN (1ull << 63)
+#define SHOWN_STEP (1ull << 44)
+static _Atomic uint64_t shown[JOURNAL_WRITERS][JOURNAL_OWN];
+/* The last mark of each writer that was replaced or removed; it never comes back. */
+static _Atomic uint64_t dead[JOURNAL_WRITERS];
 
 struct writer {
 	uint32_t id;
@@ -32,8 +49,9 @@ struct writer {
 	uint64_t random;
 	int journal;
 	bool failed;
+	unsigned refused; /* operations, for want of space */
 	struct client client;
-	struct mark own[JOURNAL_OWN];
+	struct journal_state own[JOURNAL_OWN];
 	bool listed[JOURNAL_OWN];
 };
 
@@ -49,7 +67,106 @@ static int complain(const char *name, const char *what, int err)
 	return err;
 }
 
+/* --- what others may know --- */
+
+static uint64_t pack(const struct mark *mark)
+{
+	return (uint64_t)mark->writer << 36 | (uint64_t)mark->key << 20 | mark->version;
+}
+
+static struct mark unpack(uint64_t bits)
+{
+	return (struct mark){bits >> 36 & 0xff, bits >> 20 & 0xffff, bits & 0xfffff};
+}
+
+static void show(const struct writer *writer, unsigned index, bool open)
+{
+	_Atomic uint64_t *at = &shown[writer->id][index];
+	uint64_t count = (atomic_load(at) & ~SHOWN_OPEN) / SHOWN_STEP + 1;
+
+	atomic_store(at, (open ? SHOWN_OPEN : 0) | (count * SHOWN_STEP & ~SHOWN_OPEN) |
+				 pack(&writer->own[index].mark));
+}
+
+static bool has_other(const struct journal_op *op)
+{
+	return op->kind == JOURNAL_RENAME || op->kind == JOURNAL_EXCHANGE;
+}
+
+static void begin(struct writer *writer, const struct journal_op *op)
+{
+	journal_start(writer->journal, op);
+	if (op->index >= JOURNAL_OWN)
+		return;
+	show(writer, op->index, true);
+	if (has_other(op))
+		show(writer, op->other, true);
+}
+
+static void end(struct writer *writer, const struct journal_op *op, bool changed)
+{
+	struct mark gone = {0};
+
+	journal_done(writer->journal, changed);
+	if (op->index >= JOURNAL_OWN)
+		return;
+	if (op->kind == JOURNAL_PUT || op->kind == JOURNAL_UNLINK)
+		gone = writer->own[op->index].mark;
+	else if (op->kind == JOURNAL_RENAME)
+		gone = writer->own[op->other].mark;
+	if (changed) {
+		journal_apply(op, writer->id, writer->own);
+		if (gone.version != 0)
+			atomic_store(&dead[writer->id], pack(&gone));
+	}
+	show(writer, op->index, false);
+	if (has_other(op))
+		show(writer, op->other, false);
+}
+
+/* Whether this result is the refusal for want of space that the caller told of. */
+static bool was_full(const struct journal_op *op, int err)
+{
+	return err == -ENOSPC && full != FULL_NEVER &&
+	       !(full == FULL_BUT_REMOVALS && op->kind == JOURNAL_UNLINK);
+}
+
+/* The end of an operation that changes nothing when it fails. */
+static int finish(struct writer *writer, const struct journal_op *op, int err)
+{
+	if (err != 0 && !was_full(op, err))
+		return err;
+	writer->refused += err != 0;
+	end(writer, op, err == 0);
+	return 0;
+}
+
 /* --- work --- */
+
+/* Reads; a file that was opened and not written yet, or not given up yet, is absent. */
+static int get(struct writer *writer, const char *name, struct mark *mark)
+{
+	int err = client_get(&writer->client, name, mark);
+
+	return err == -EMSGSIZE && writer->client.got == 0 ? -ENOENT : err;
+}
+
+/* A write that was refused may have found its room when the file was closed. */
+static int look_again(struct writer *writer, const struct journal_op *op, const char *name)
+{
+	const struct mark mark = {writer->id, op->index, op->version};
+	const struct mark *old = &writer->own[op->index].mark;
+	struct mark is = {0};
+	int err = get(writer, name, &is);
+
+	if (err != 0 && err != -ENOENT)
+		return err;
+	if (err == 0 && mark_equal(&is, &mark))
+		return finish(writer, op, 0);
+	if (err == 0 ? mark_equal(&is, old) : old->version == 0)
+		return finish(writer, op, -ENOSPC);
+	return complain(name, "was changed by a write that failed", -EBADMSG);
+}
 
 static int do_put(struct writer *writer, unsigned index)
 {
@@ -58,15 +175,12 @@ static int do_put(struct writer *writer, unsigned index)
 	char name[JOURNAL_NAME_MAX];
 	int err;
 
-	journal_start(writer->journal, &op);
+	begin(writer, &op);
 	err = client_put(&writer->client, journal_name(writer->id, index, name), &mark,
 			 1 + draw(writer, 3), draw(writer, 64) == 0);
-	if (err != 0)
-		return err;
-	journal_done(writer->journal, true);
-	if (index < JOURNAL_OWN)
-		writer->own[index] = mark;
-	return 0;
+	if (was_full(&op, err))
+		return look_again(writer, &op, name);
+	return finish(writer, &op, err);
 }
 
 static int do_unlink(struct writer *writer, unsigned index)
@@ -75,51 +189,68 @@ static int do_unlink(struct writer *writer, unsigned index)
 	char name[JOURNAL_NAME_MAX];
 	int err;
 
-	journal_start(writer->journal, &op);
+	begin(writer, &op);
 	err = client_unlink(&writer->client, journal_name(writer->id, index, name));
-	if (err != 0 && !(err == -ENOENT && index >= JOURNAL_OWN))
-		return err;
-	journal_done(writer->journal, err == 0);
-	if (index < JOURNAL_OWN)
-		writer->own[index].version = 0;
-	return 0;
+	if (err == -ENOENT && index >= JOURNAL_OWN) {
+		end(writer, &op, false);
+		return 0;
+	}
+	return finish(writer, &op, err);
 }
 
 static int do_rename(struct writer *writer, unsigned from, unsigned to)
 {
 	struct journal_op op = {.kind = JOURNAL_RENAME, .index = from, .other = to};
 	char name[JOURNAL_NAME_MAX], other[JOURNAL_NAME_MAX];
-	int err;
 
-	if (writer->own[to].version != 0 && draw(writer, 2) == 0)
+	if (writer->own[to].mark.version != 0 && draw(writer, 2) == 0)
 		op.kind = JOURNAL_EXCHANGE;
-	journal_start(writer->journal, &op);
-	err = client_rename(&writer->client, journal_name(writer->id, from, name),
-			    journal_name(writer->id, to, other), op.kind == JOURNAL_EXCHANGE);
-	if (err != 0)
-		return err;
-	journal_done(writer->journal, true);
-	journal_apply(&op, writer->id, writer->own);
-	return 0;
+	begin(writer, &op);
+	return finish(writer, &op,
+		      client_rename(&writer->client, journal_name(writer->id, from, name),
+				    journal_name(writer->id, to, other),
+				    op.kind == JOURNAL_EXCHANGE));
+}
+
+static int do_attribute(struct writer *writer, unsigned index)
+{
+	struct journal_op op = {.kind = JOURNAL_MODE, .index = index};
+	char name[JOURNAL_NAME_MAX];
+	int rc;
+
+	if (draw(writer, 2) == 0)
+		op.kind = JOURNAL_MTIME;
+	op.version = op.kind == JOURNAL_MODE ? 0600 | draw(writer, 0100) :
+					       1 + draw(writer, 1000000);
+	journal_name(writer->id, index, name);
+	begin(writer, &op);
+	if (op.kind == JOURNAL_MODE) {
+		rc = fchmodat(writer->client.vectors, name, op.version, 0);
+	} else {
+		const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+						  {op.version, op.version}};
+
+		rc = utimensat(writer->client.vectors, name, times, 0);
+	}
+	return finish(writer, &op, rc != 0 ? -errno : 0);
 }
 
 static int do_get(struct writer *writer, unsigned index)
 {
 	char name[JOURNAL_NAME_MAX];
 	struct mark mark;
-	int err = client_get(&writer->client, journal_name(writer->id, index, name), &mark);
+	int err = get(writer, journal_name(writer->id, index, name), &mark);
 
 	if (index >= JOURNAL_OWN) {
 		if (err == 0 && mark.key != index)
 			return complain(name, "holds a vector of another name", -EBADMSG);
-		/* Another writer may be between the open() and the write() of a new file. */
-		return err == -ENOENT || (err == -EMSGSIZE && writer->client.got == 0) ? 0 : err;
+		return err == -ENOENT ? 0 : err;
 	}
-	if (writer->own[index].version == 0)
+	if (writer->own[index].mark.version == 0)
 		return err == 0	      ? complain(name, "is there, but was removed", -EEXIST) :
 		       err == -ENOENT ? 0 :
 					err;
-	if (err == 0 && !mark_equal(&mark, &writer->own[index]))
+	if (err == 0 && !mark_equal(&mark, &writer->own[index].mark))
 		return complain(name, "is not what was written last", -EBADMSG);
 	return err;
 }
@@ -127,7 +258,7 @@ static int do_get(struct writer *writer, unsigned index)
 /* What was written is in the next answer: the graph may miss it, the exact search may not. */
 static int do_find(struct writer *writer, unsigned index)
 {
-	const struct mark *mark = &writer->own[index];
+	const struct mark *mark = &writer->own[index].mark;
 	char name[JOURNAL_NAME_MAX];
 	int err;
 
@@ -161,7 +292,7 @@ static int do_list(struct writer *writer)
 	if (err != 0)
 		return err;
 	for (unsigned i = 0; i < JOURNAL_OWN; i++)
-		if (writer->listed[i] != (writer->own[i].version != 0))
+		if (writer->listed[i] != (writer->own[i].mark.version != 0))
 			return complain(journal_name(writer->id, i, name),
 					writer->listed[i] ? "is listed, but was removed" :
 							    "is not listed",
@@ -169,33 +300,88 @@ static int do_list(struct writer *writer)
 	return 0;
 }
 
+static int do_order(struct writer *writer)
+{
+	int err = client_order(&writer->client, "checkpoint");
+
+	return err == -ENOSPC && full != FULL_NEVER ? 0 : err;
+}
+
 static int do_something(struct writer *writer)
 {
 	unsigned index = draw(writer, JOURNAL_OWN), other = draw(writer, JOURNAL_OWN);
 	unsigned shared = JOURNAL_OWN + draw(writer, JOURNAL_SHARED);
-	bool there = writer->own[index].version != 0;
+	bool there = writer->own[index].mark.version != 0;
 	uint32_t dice = draw(writer, 1000);
 
 	if (dice < 80)
 		return do_get(writer, index);
 	if (dice < 100)
 		return do_get(writer, shared);
-	if (dice < 140)
+	if (dice < 140 && full == FULL_NEVER)
 		return do_put(writer, shared);
-	if (dice < 160)
+	if (dice < 160 && full == FULL_NEVER)
 		return do_unlink(writer, shared);
 	if (dice < 164)
 		return do_list(writer);
 	if (dice < 166)
-		return client_order(&writer->client, "checkpoint");
+		return do_order(writer);
 	if (there && dice < 280)
 		return do_unlink(writer, index);
 	if (there && index != other && dice < 420)
 		return do_rename(writer, index, other);
-	if (there && dice < 480)
+	if (there && dice < 470)
+		return do_attribute(writer, index);
+	if (there && dice < 520)
 		return do_find(writer, index);
 	return do_put(writer, index);
 }
+
+/* --- asking for what others own --- */
+
+static int ask_present(struct writer *asker, uint32_t owner, unsigned index)
+{
+	uint64_t before = atomic_load(&shown[owner][index]);
+	const struct mark mark = unpack(before);
+	char name[JOURNAL_NAME_MAX];
+	int err;
+
+	if ((before & SHOWN_OPEN) != 0 || mark.version == 0)
+		return 0;
+	journal_name(owner, index, name);
+	err = client_find(&asker->client, &mark, draw(asker, 4) == 0, name);
+	if (err == -ENODATA && atomic_load(&shown[owner][index]) == before)
+		err = client_find(&asker->client, &mark, true, name);
+	if (err != -ENODATA || atomic_load(&shown[owner][index]) != before)
+		return err == -ENODATA ? 0 : err;
+	return complain(name, "was acknowledged before, but is not in an answer", err);
+}
+
+static int ask_dead(struct writer *asker, uint32_t owner)
+{
+	const struct mark mark = unpack(atomic_load(&dead[owner]));
+	char id[CLIENT_ID_MAX + 1];
+	double distance = 0;
+	int err;
+
+	if (mark.version == 0)
+		return 0;
+	err = client_ask(&asker->client, &mark, draw(asker, 4) == 0, id, &distance);
+	if (err == 0 && id[0] != '\0' && distance <= CLIENT_SAME_DISTANCE)
+		return complain(id, "was removed or replaced before, but is in an answer", -EEXIST);
+	return err;
+}
+
+static int ask_something(struct writer *asker)
+{
+	uint32_t owner = draw(asker, JOURNAL_WRITERS);
+
+	if (draw(asker, 3) == 0)
+		return ask_dead(asker, owner);
+	return ask_present(asker, owner, draw(asker, JOURNAL_OWN));
+}
+
+/* --- threads --- */
 
 static void *work(void *arg)
 {
@@ -203,234 +389,104 @@ static void *work(void *arg)
 	int err = 0;
 
 	while (err == 0 && !atomic_load(&stop))
-		err = do_something(writer);
+		err = writer->id < JOURNAL_WRITERS ? do_something(writer) : ask_something(writer);
 	atomic_store(&stop, true);
-	writer->failed = err != 0 && !client_is_dead(err);
+	writer->failed = err != 0 && (in_order || !client_is_dead(err));
 	if (writer->failed)
 		complain("a writer", "failed before the daemon was killed", err);
 	return NULL;
 }
 
-static int do_work(char **args)
+static int begin_writers(struct writer *writers, char **args)
 {
-	struct writer *writers = mem_zalloc(JOURNAL_WRITERS, sizeof(*writers));
-	struct journal_past past = {0};
-	pthread_t threads[JOURNAL_WRITERS];
-	int result = -1, started = 0;
+	struct journal_past past;
+	int err = journal_read(args[1], &past);
 
-	if (writers == NULL || journal_read(args[1], &past) != 0)
-		goto out;
-	for (uint32_t i = 0; i < JOURNAL_WRITERS; i++) {
-		int err = client_init(&writers[i].client, args[0], DIM);
-
-		if (err != 0 && !client_is_dead(err)) {
-			complain(args[0], "cannot be used", err);
-			goto out;
-		}
-		if (err != 0)
-			atomic_store(&stop, true);
+	for (uint32_t i = 0; err == 0 && i < JOURNAL_WRITERS + ASKERS; i++) {
 		writers[i].id = i;
+		writers[i].random = strtoull(args[2], NULL, 10) * (JOURNAL_WRITERS + ASKERS) + i;
+		err = client_init(&writers[i].client, args[0], DIM);
+		if (err != 0)
+			complain(args[0], "cannot be used", err);
+		if (err != 0 || i >= JOURNAL_WRITERS)
+			continue;
 		writers[i].version = past.version[i];
-		writers[i].random = strtoull(args[2], NULL, 10) * JOURNAL_WRITERS + i;
 		writers[i].journal = journal_open(args[1], i);
 		memcpy(writers[i].own, past.own[i], sizeof(past.own[i]));
+		for (unsigned k = 0; k < JOURNAL_OWN; k++)
+			show(&writers[i], k, false);
 	}
-	result = 0;
-	for (; started < JOURNAL_WRITERS; started++)
-		if (pthread_create(&threads[started], NULL, work, &writers[started]) != 0)
-			break;
-	for (int i = 0; i < started; i++) {
-		pthread_join(threads[i], NULL);
-		result |= writers[i].failed ? -1 : 0;
-	}
-out:
-	for (int i = 0; writers != NULL && i < JOURNAL_WRITERS; i++)
-		client_release(&writers[i].client);
-	mem_free(writers);
 	journal_release(&past);
-	return result;
+	return err;
 }
 
-/* --- verify --- */
-
-struct judge {
-	struct client client;
-	struct journal_past past;
-	struct mark found[JOURNAL_WRITERS][JOURNAL_NAMES]; /* shared names at the first writer */
-	bool listed[JOURNAL_WRITERS][JOURNAL_NAMES];
-	unsigned wrong, verified, asked, missed;
-};
-
-static void blame(struct judge *judge, const char *name, const char *what)
+static void *order_checkpoint(void *arg)
 {
-	printf("not ok - %s: %s\n", name, what);
-	judge->wrong++;
+	struct client *client = arg;
+
+	/* The daemon may die of it, or the disk may be full. */
+	(void)client_order(client, "checkpoint");
+	return NULL;
 }
 
-static int seen_any(void *ctx, const char *id)
+static void pause_us(long us)
 {
-	struct judge *judge = ctx;
-	char name[JOURNAL_NAME_MAX];
-	unsigned owner = 0, index = JOURNAL_NAMES;
+	const struct timespec ts = {us / 1000000, us % 1000000 * 1000};
 
-	if (sscanf(id, "shared-%u", &index) == 1)
-		index += JOURNAL_OWN;
-	else if (sscanf(id, "w%u-%u", &owner, &index) != 2)
-		owner = JOURNAL_WRITERS;
-	if (owner >= JOURNAL_WRITERS || index >= JOURNAL_NAMES ||
-	    strcmp(journal_name(owner, index, name), id) != 0)
-		blame(judge, id, "is listed, but nobody wrote it");
-	else if (judge->listed[owner][index])
-		blame(judge, id, "is listed twice");
-	else
-		judge->listed[owner][index] = true;
-	return 0;
+	nanosleep(&ts, NULL);
 }
 
-/* Reads a name whether or not it is listed. */
-static void read_name(struct judge *judge, uint32_t writer, unsigned index)
+/* Lets the threads work, then ends them as planned. */
+static int end_by_plan(struct client *client, pid_t pid, const char *when, long us)
 {
-	struct mark *mark = &judge->found[writer][index];
-	char name[JOURNAL_NAME_MAX];
-	int err = client_get(&judge->client, journal_name(writer, index, name), mark);
+	bool checkpoint = strcmp(when, "checkpoint") == 0;
+	pthread_t thread;
+	int err = 0;
 
-	if (err != 0)
-		mark->version = 0;
-	else
-		judge->verified++;
-	if (err != 0 && err != -ENOENT)
-		blame(judge, name,
-		      err == -EBADMSG || err == -EMSGSIZE ? "is not one whole vector" :
-							    strerror(-err));
-	else if ((err == 0) != judge->listed[writer][index])
-		blame(judge, name,
-		      err == 0 ? "can be read, but is not listed" :
-				 "is listed, but cannot be read");
-}
-
-static bool same_names(const struct mark *found, const struct mark *own)
-{
-	for (unsigned i = 0; i < JOURNAL_OWN; i++)
-		if (found[i].version != own[i].version ||
-		    (own[i].version != 0 && !mark_equal(&found[i], &own[i])))
-			return false;
-	return true;
-}
-
-static void blame_names(struct judge *judge, uint32_t writer)
-{
-	const struct journal_op *open = &judge->past.open[writer];
-
-	printf("writer %u; its open operation: %c, name %u, other %u, version %u\n", writer,
-	       open->kind == JOURNAL_NONE ? '-' : (char)open->kind, open->index, open->other,
-	       open->version);
-	for (unsigned i = 0; i < JOURNAL_OWN; i++) {
-		const struct mark *found = &judge->found[writer][i];
-		const struct mark *own = &judge->past.own[writer][i];
-		char name[JOURNAL_NAME_MAX], what[160];
-
-		if (found->version == own->version && (own->version == 0 || mark_equal(found, own)))
-			continue;
-		snprintf(what, sizeof(what),
-			 "holds version %u of %u/%u; by what was done it is version %u of %u/%u "
-			 "(0: nothing)",
-			 found->version, found->writer, found->key, own->version, own->writer,
-			 own->key);
-		blame(judge, journal_name(writer, i, name), what);
+	if (checkpoint) {
+		pause_us(WARM_UP_US);
+		checkpoint = pthread_create(&thread, NULL, order_checkpoint, client) == 0;
 	}
-}
-
-static void judge_names(struct judge *judge)
-{
-	char name[JOURNAL_NAME_MAX], what[160];
-
-	for (uint32_t w = 0; w < JOURNAL_WRITERS; w++) {
-		struct mark with[JOURNAL_OWN];
-
-		memcpy(with, judge->past.own[w], sizeof(with));
-		journal_apply(&judge->past.open[w], w, with);
-		if (!same_names(judge->found[w], judge->past.own[w]) &&
-		    !same_names(judge->found[w], with))
-			blame_names(judge, w);
-	}
-	for (unsigned i = JOURNAL_OWN; i < JOURNAL_NAMES; i++) {
-		const struct mark *mark = &judge->found[0][i];
-
-		if (mark->version != 0 && mark->key != i)
-			blame(judge, journal_name(0, i, name), "holds a vector of another name");
-		if (journal_allows(&judge->past, i, mark))
-			continue;
-		snprintf(what, sizeof(what), "holds version %u of writer %u, which was replaced",
-			 mark->version, mark->writer);
-		blame(judge, journal_name(0, i, name), what);
-	}
-}
-
-static void find_name(struct judge *judge, uint32_t writer, unsigned index)
-{
-	const struct mark *mark = &judge->found[writer][index];
-	char name[JOURNAL_NAME_MAX];
-	int err;
-
-	if (mark->version == 0)
-		return;
-	judge->asked++;
-	journal_name(writer, index, name);
-	err = client_find(&judge->client, mark, false, name);
-	if (err == -ENODATA) {
-		judge->missed++;
-		err = client_find(&judge->client, mark, true, name);
-	}
-	if (err != 0)
-		blame(judge, name,
-		      err == -ENODATA ? "is not found by its own vector" : strerror(-err));
-}
-
-static void each_name(struct judge *judge, void (*visit)(struct judge *, uint32_t, unsigned))
-{
-	for (uint32_t w = 0; w < JOURNAL_WRITERS; w++)
-		for (unsigned i = 0; i < (w == 0 ? JOURNAL_NAMES : JOURNAL_OWN); i++)
-			visit(judge, w, i);
-}
-
-static int do_verify(char **args)
-{
-	struct judge *judge = mem_zalloc(1, sizeof(*judge));
-	int result = -1, err;
-
-	if (judge == NULL || journal_read(args[1], &judge->past) != 0)
-		goto out;
-	err = client_init(&judge->client, args[0], DIM);
-	if (err == 0)
-		err = client_list(&judge->client, seen_any, judge);
-	if (err != 0) {
-		complain(args[0], "cannot be used", err);
-		goto out;
-	}
-	each_name(judge, read_name);
-	judge_names(judge);
-	each_name(judge, find_name);
-	if (judge->missed > 2 + (unsigned)(MISSED_MOST * judge->asked))
-		blame(judge, "query/1/run", "too many vectors are only found by the exact search");
-	printf("%llu %u %u %u\n", (unsigned long long)judge->past.done, judge->verified,
-	       judge->asked, judge->missed);
-	if (judge->wrong == 0)
-		result = journal_restart(args[1], &judge->past, judge->found);
-out:
-	if (judge != NULL) {
-		client_release(&judge->client);
-		journal_release(&judge->past);
-	}
-	mem_free(judge);
-	return result;
+	pause_us(us);
+	if (in_order)
+		atomic_store(&stop, true);
+	else if (kill(pid, SIGKILL) != 0)
+		err = complain("the daemon", "was gone before it was killed", -errno);
+	if (checkpoint)
+		pthread_join(thread, NULL);
+	return err;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 5 && strcmp(argv[1], "work") == 0)
-		return do_work(argv + 2) == 0 ? 0 : 1;
-	if (argc == 4 && strcmp(argv[1], "verify") == 0)
-		return do_verify(argv + 2) == 0 ? 0 : 1;
-	fprintf(stderr, "usage: kill_writer work MOUNT JOURNALS SEED | verify MOUNT JOURNALS\n");
-	return 2;
+	struct writer *writers = mem_zalloc(JOURNAL_WRITERS + ASKERS, sizeof(*writers));
+	pthread_t threads[JOURNAL_WRITERS + ASKERS];
+	int result = 0, started = 0;
+	unsigned refused = 0;
+
+	if ((argc != 7 && argc != 8) || writers == NULL) {
+		fprintf(stderr, "usage: kill_writer MOUNT JOURNALS SEED PID "
+				"work|checkpoint|stop MICROSECONDS [full|deletions]\n");
+		return 2;
+	}
+	if (argc == 8)
+		full = strcmp(argv[7], "full") == 0 ? FULL_MAY : FULL_BUT_REMOVALS;
+	in_order = strcmp(argv[5], "stop") == 0;
+	(void)umask(022);
+	if (begin_writers(writers, argv + 1) != 0)
+		return 1;
+	for (; started < JOURNAL_WRITERS + ASKERS; started++)
+		if (pthread_create(&threads[started], NULL, work, &writers[started]) != 0)
+			break;
+	result = end_by_plan(&writers[0].client, (pid_t)atoi(argv[4]), argv[5], atol(argv[6]));
+	for (int i = 0; i < started; i++) {
+		pthread_join(threads[i], NULL);
+		result |= writers[i].failed ? -1 : 0;
+		refused += writers[i].refused;
+	}
+	for (int i = 0; i < JOURNAL_WRITERS + ASKERS; i++)
+		client_release(&writers[i].client);
+	mem_free(writers);
+	printf("%u\n", refused);
+	return result == 0 ? 0 : 1;
 }

@@ -14,7 +14,6 @@
 #define WRITER_MAX 256u
 #define KEY_MAX 65536u
 #define VERSION_MAX (1u << 20)
-#define SAME_DISTANCE 1e-3 /* rounding; vectors of other marks are hundreds of times farther */
 
 /* --- marks --- */
 
@@ -206,7 +205,7 @@ int client_find(struct client *client, const struct mark *mark, bool exact, cons
 	double distance = 0;
 	int err = client_ask(client, mark, exact, got, &distance);
 
-	if (err == 0 && (strcmp(got, id) != 0 || distance > SAME_DISTANCE))
+	if (err == 0 && (strcmp(got, id) != 0 || distance > CLIENT_SAME_DISTANCE))
 		err = -ENODATA;
 	return err;
 }

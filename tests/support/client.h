@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 enum { CLIENT_ID_MAX = 255 };
+/* Rounding; vectors of other marks are hundreds of times farther. */
+#define CLIENT_SAME_DISTANCE 1e-3
 
 /* What a vector says of itself. Limits: writer < 256, key < 65536, version 1 ... 2^20 - 1. */
 struct mark {

@@ -78,7 +78,7 @@ void journal_done(int journal, bool changed)
 }
 
 int journal_restart(const char *folder, const struct journal_past *past,
-		    struct mark found[JOURNAL_WRITERS][JOURNAL_NAMES])
+		    struct journal_state found[JOURNAL_WRITERS][JOURNAL_NAMES])
 {
 	char path[4096], ready[4096];
 
@@ -92,11 +92,12 @@ int journal_restart(const char *folder, const struct journal_past *past,
 			goto failed;
 		fprintf(out, "V %" PRIu32 "\n", past->version[writer]);
 		for (unsigned i = 0; i < JOURNAL_NAMES; i++) {
-			const struct mark *mark = &found[writer][i];
+			const struct journal_state *state = &found[writer][i];
+			const struct mark *mark = &state->mark;
 
 			if (mark->version != 0)
-				fprintf(out, "N %u %u %u %u\n", i, mark->writer, mark->key,
-					mark->version);
+				fprintf(out, "N %u %u %u %u %u %u\n", i, mark->writer, mark->key,
+					mark->version, state->mode, state->mtime);
 		}
 		if (fclose(out) != 0 || rename(ready, path) != 0)
 			goto failed;
@@ -109,24 +110,34 @@ failed:
 
 /* --- reading --- */
 
-void journal_apply(const struct journal_op *op, uint32_t writer, struct mark own[JOURNAL_OWN])
+void journal_apply(const struct journal_op *op, uint32_t writer,
+		   struct journal_state own[JOURNAL_OWN])
 {
-	struct mark moved = own[op->index];
+	struct journal_state moved = own[op->index], *state = &own[op->index];
 
 	switch (op->kind) {
 	case JOURNAL_PUT:
-		own[op->index] = (struct mark){writer, op->index, op->version};
+		if (state->mark.version == 0)
+			state->mode = JOURNAL_NEW_MODE;
+		state->mark = (struct mark){writer, op->index, op->version};
+		state->mtime = 0;
 		break;
 	case JOURNAL_RENAME:
 		own[op->other] = moved;
-		own[op->index].version = 0;
+		state->mark.version = 0;
 		break;
 	case JOURNAL_EXCHANGE:
 		own[op->index] = own[op->other];
 		own[op->other] = moved;
 		break;
 	case JOURNAL_UNLINK:
-		own[op->index].version = 0;
+		state->mark.version = 0;
+		break;
+	case JOURNAL_MODE:
+		state->mode = op->version;
+		break;
+	case JOURNAL_MTIME:
+		state->mtime = op->version;
 		break;
 	case JOURNAL_NONE:
 		break;
@@ -162,14 +173,16 @@ static int take_op(struct journal_past *past, uint32_t writer, const struct jour
 static int take_name(struct journal_past *past, uint32_t writer, const char *line)
 {
 	struct journal_shared shared = {0};
+	struct journal_state state = {0};
 
-	if (sscanf(line, "N %u %u %u %u", &shared.index, &shared.mark.writer, &shared.mark.key,
-		   &shared.mark.version) != 4 ||
+	if (sscanf(line, "N %u %u %u %u %u %u", &shared.index, &state.mark.writer, &state.mark.key,
+		   &state.mark.version, &state.mode, &state.mtime) != 6 ||
 	    shared.index >= JOURNAL_NAMES)
 		return -1;
+	shared.mark = state.mark;
 	if (shared.index >= JOURNAL_OWN)
 		return add_shared(past, &shared);
-	past->own[writer][shared.index] = shared.mark;
+	past->own[writer][shared.index] = state;
 	return 0;
 }
 
@@ -193,7 +206,7 @@ static int take_line(struct journal_past *past, uint32_t writer, const char *lin
 			return -1;
 		op->kind = (enum journal_kind)(unsigned char)kind;
 		op->done = UINT64_MAX;
-		if (op->version > past->version[writer])
+		if (op->kind == JOURNAL_PUT && op->version > past->version[writer])
 			past->version[writer] = op->version;
 		return 0;
 	case 'D':

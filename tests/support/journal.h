@@ -9,7 +9,7 @@
  *
  * Lines of a journal:
  *   V version                            versions so far
- *   N index writer key version           a name that holds this vector
+ *   N index writer key version mode mtime   a name that holds this vector
  *   S kind index other version time      start
  *   D time                               done
  *   E time                               done, and it changed nothing (no such name)
@@ -25,6 +25,7 @@
 
 enum { JOURNAL_WRITERS = 4, JOURNAL_OWN = 600, JOURNAL_SHARED = 8, JOURNAL_NAME_MAX = 32 };
 enum { JOURNAL_NAMES = JOURNAL_OWN + JOURNAL_SHARED };
+enum { JOURNAL_NEW_MODE = 0644 }; /* of a vector that a put makes */
 
 enum journal_kind {
 	JOURNAL_NONE = 0,
@@ -32,12 +33,21 @@ enum journal_kind {
 	JOURNAL_UNLINK = 'u',
 	JOURNAL_RENAME = 'r',
 	JOURNAL_EXCHANGE = 'x',
+	JOURNAL_MODE = 'm',
+	JOURNAL_MTIME = 't',
+};
+
+/* What is under a name. */
+struct journal_state {
+	struct mark mark; /* version 0: nothing */
+	uint32_t mode;	  /* permission bits */
+	uint32_t mtime; /* n: set to n seconds and n nanoseconds; 0: not set since it was written */
 };
 
 struct journal_op {
 	enum journal_kind kind;
 	unsigned index, other; /* names; own ones are below JOURNAL_OWN */
-	uint32_t version;      /* what a put writes */
+	uint32_t version;      /* what a put writes; the mode or the mtime that is set */
 	uint64_t start, done;  /* nanoseconds; done is UINT64_MAX while open */
 };
 
@@ -48,8 +58,8 @@ struct journal_shared {
 };
 
 struct journal_past {
-	struct mark own[JOURNAL_WRITERS][JOURNAL_OWN]; /* by what is done */
-	struct journal_op open[JOURNAL_WRITERS];       /* kind JOURNAL_NONE: none */
+	struct journal_state own[JOURNAL_WRITERS][JOURNAL_OWN]; /* by what is done */
+	struct journal_op open[JOURNAL_WRITERS];		/* kind JOURNAL_NONE: none */
 	uint32_t version[JOURNAL_WRITERS];
 	uint64_t done; /* operations */
 	struct journal_shared *shared;
@@ -61,12 +71,13 @@ int journal_read(const char *folder, struct journal_past *past);
 void journal_release(struct journal_past *past);
 
 /* What the operation makes of a writer's names. */
-void journal_apply(const struct journal_op *op, uint32_t writer, struct mark own[JOURNAL_OWN]);
+void journal_apply(const struct journal_op *op, uint32_t writer,
+		   struct journal_state own[JOURNAL_OWN]);
 /* Whether a shared name may hold this (version 0: nothing) after all that. */
 bool journal_allows(const struct journal_past *past, unsigned index, const struct mark *mark);
 /* Replaces the journals by found[writer][index]; shared names stand at the first writer. */
 int journal_restart(const char *folder, const struct journal_past *past,
-		    struct mark found[JOURNAL_WRITERS][JOURNAL_NAMES]);
+		    struct journal_state found[JOURNAL_WRITERS][JOURNAL_NAMES]);
 
 /* The file name of a name. */
 const char *journal_name(uint32_t writer, unsigned index, char name_out[JOURNAL_NAME_MAX]);
