@@ -63,7 +63,8 @@ ann_src := $(filter-out $(other_kernels),$(sort $(wildcard ann/*.c)))
 fs_src := $(sort $(wildcard fs/*.c))
 support_src := $(sort $(wildcard tests/support/*.c))
 unit_src := $(sort $(wildcard tests/unit/test_*.c))
-outer_src := $(sort $(wildcard tests/mount/*.c tests/crash/*.c tests/recall/*.c tests/torture/*.c))
+outer_src := $(filter-out tests/crash/faultfs.c,$(sort $(wildcard tests/mount/*.c \
+	tests/crash/*.c tests/recall/*.c tests/torture/*.c)))
 bench_src := $(sort $(wildcard tests/bench/bench_*.c))
 demo_src := $(sort $(wildcard tests/demo/*.c))
 c_files := $(sort $(wildcard store/*.[ch] ann/*.[ch] fs/*.[ch] tests/*/*.[ch]))
@@ -182,7 +183,7 @@ jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(
 .PHONY: unit-programs thread-programs outer-programs bench-programs demo-programs
 unit-programs: $(call programs,$(unit_src))
 thread-programs: $(call programs,$(filter %_concurrent.c,$(unit_src)))
-outer-programs: $(call programs,$(outer_src))
+outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
 bench-programs: $(call programs,$(bench_src)) $(B)/tests/bench/nullfs $(B)/tests/bench/write_files
 demo-programs: $(B)/tests/demo/demo
 
@@ -214,7 +215,7 @@ $(call programs,$(outer_src) $(bench_src)): %: %.o $(libsupport) $(libann) $(lib
 
 $(B)/tests/recall/fashion: $(call objects,$(addprefix tests/demo/,idx.c truth.c answer.c files.c \
 	progress.c))
-$(B)/tests/bench/nullfs: $(B)/tests/bench/nullfs.o $(libstore)
+$(B)/tests/bench/nullfs $(B)/tests/crash/faultfs: %: %.o $(libstore)
 	$(link) $(fuse_libs)
 $(B)/tests/bench/write_files: $(B)/tests/bench/write_files.o $(B)/tests/demo/idx.o $(libstore)
 	$(link) $(libs)
@@ -231,7 +232,8 @@ $(B)/%.o: %.c $(B)/flags
 
 # What a file needs beyond that: headers of a package, speed, instructions of its processor.
 $(B)/store/%.o: package = $(store_cflags)
-$(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/bench/nullfs.o: package = $(fuse_cflags)
+$(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/bench/nullfs.o \
+$(B)/tests/crash/faultfs.o: package = $(fuse_cflags)
 $(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o: speed = $(if $(SAN),,-O3)
 $(B)/ann/%_avx2.o: isa = -mavx2 -mfma
 $(B)/ann/%_avx512.o: isa = -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni

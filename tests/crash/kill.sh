@@ -94,7 +94,7 @@ write_until() { # WHEN MICROSECONDS [full|deletions]
 	local said
 	said=$("$writer" "$mnt" "$journals" $((seed * 1000 + rounds)) "$daemon" "$@") ||
 		give_up "the writers saw something wrong ($options)"
-	refused=$((refused + said))
+	refused=$((refused + ${said#* }))
 }
 
 # The first kill comes late: then there are so many vectors that the graph is searched.

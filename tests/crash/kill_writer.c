@@ -1,14 +1,15 @@
 /*
  * kill_writer.c - works on a mount until its daemon is killed, and kills it:
  *
- *   kill_writer MOUNT JOURNALS SEED PID WHEN MICROSECONDS [full|deletions]
+ *   kill_writer MOUNT JOURNALS SEED PID WHEN MICROSECONDS [never|full|deletions [put|remove]]
  *
  * Four threads write, move, remove, change attributes, read and ask for what they own; two more ask
  * for what others own. So long after the start (WHEN is work) or after a checkpoint was ordered
  * (checkpoint) the process PID gets SIGKILL; or nobody is killed and all end in order (stop).
  * full: ENOSPC is an answer as well, and leaves everything as it was; deletions: to all but removals.
+ * put and remove: nothing else is done.
  *
- * Prints how many operations were refused for want of space. Exit status 0: as planned. 1: a call failed or answered wrongly before.
+ * Prints how many operations were done, and how many were refused for want of space. Exit status 0: as planned. 1: a call failed or answered wrongly before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,8 @@
 enum { DIM = 768, ASKERS = 2, WARM_UP_US = 20000 };
 
 static atomic_bool stop;
-static bool in_order; /* nobody is to be killed */
+static bool in_order;	/* nobody is to be killed */
+static char only = 'a'; /* all, put or remove */
 static enum { FULL_NEVER, FULL_MAY, FULL_BUT_REMOVALS } full;
 
 /*
@@ -49,7 +51,7 @@ struct writer {
 	uint64_t random;
 	int journal;
 	bool failed;
-	unsigned refused; /* operations, for want of space */
+	unsigned done, refused; /* operations; refused for want of space */
 	struct client client;
 	struct journal_state own[JOURNAL_OWN];
 	bool listed[JOURNAL_OWN];
@@ -137,6 +139,7 @@ static int finish(struct writer *writer, const struct journal_op *op, int err)
 	if (err != 0 && !was_full(op, err))
 		return err;
 	writer->refused += err != 0;
+	writer->done += err == 0;
 	end(writer, op, err == 0);
 	return 0;
 }
@@ -314,6 +317,10 @@ static int do_something(struct writer *writer)
 	bool there = writer->own[index].mark.version != 0;
 	uint32_t dice = draw(writer, 1000);
 
+	if (only == 'p')
+		return do_put(writer, index);
+	if (only == 'r')
+		return there ? do_unlink(writer, index) : 0;
 	if (dice < 80)
 		return do_get(writer, index);
 	if (dice < 100)
@@ -462,15 +469,18 @@ int main(int argc, char **argv)
 	struct writer *writers = mem_zalloc(JOURNAL_WRITERS + ASKERS, sizeof(*writers));
 	pthread_t threads[JOURNAL_WRITERS + ASKERS];
 	int result = 0, started = 0;
-	unsigned refused = 0;
+	unsigned n_done = 0, refused = 0;
 
-	if ((argc != 7 && argc != 8) || writers == NULL) {
+	if (argc < 7 || argc > 9 || writers == NULL) {
 		fprintf(stderr, "usage: kill_writer MOUNT JOURNALS SEED PID "
-				"work|checkpoint|stop MICROSECONDS [full|deletions]\n");
+				"work|checkpoint|stop MICROSECONDS "
+				"[never|full|deletions [put|remove]]\n");
 		return 2;
 	}
-	if (argc == 8)
+	if (argc > 7 && strcmp(argv[7], "never") != 0)
 		full = strcmp(argv[7], "full") == 0 ? FULL_MAY : FULL_BUT_REMOVALS;
+	if (argc > 8)
+		only = argv[8][0];
 	in_order = strcmp(argv[5], "stop") == 0;
 	(void)umask(022);
 	if (begin_writers(writers, argv + 1) != 0)
@@ -482,11 +492,12 @@ int main(int argc, char **argv)
 	for (int i = 0; i < started; i++) {
 		pthread_join(threads[i], NULL);
 		result |= writers[i].failed ? -1 : 0;
+		n_done += writers[i].done;
 		refused += writers[i].refused;
 	}
 	for (int i = 0; i < JOURNAL_WRITERS + ASKERS; i++)
 		client_release(&writers[i].client);
 	mem_free(writers);
-	printf("%u\n", refused);
+	printf("%u %u\n", n_done, refused);
 	return result == 0 ? 0 : 1;
 }

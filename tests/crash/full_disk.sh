@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# A store whose disk gets full, by itself and by others: writers see ENOSPC and nothing else, reads
+# and queries go on, what was refused is not there, what was acknowledged is, through an unmount, a
+# kill and a disk that has room again. timeout: 300 s
+#
+#   SEED=N      what the writers draw (1)
+#   SIZES=LIST  of the disk, in KiB (1024 4096; more with TORTURE=full)
+#   RESERVE=yes|no  whether the store keeps room back for what must always work
+set -uo pipefail
+# shellcheck source=tests/crash/lib-disk.sh
+. "$(dirname "$0")/lib-disk.sh"
+disk_begin
+
+# With a reserve, a removal is never refused for want of space, and a store on a full disk can be
+# closed in order and opened. Without one, the disk must get larger first.
+reserve=${RESERVE:-no}
+[ "${TORTURE:-ci}" = full ] && sizes='1024 1536 2048 3072 4096 6144 8192' || sizes='1024 4096'
+sizes=${SIZES:-$sizes}
+
+fill_up() { # all the room there is, by a file that is not ours
+	head -c 1G /dev/zero >"$disk/filler" 2>/dev/null
+}
+
+room_again() {
+	rm -f "$disk/filler"
+	[ "$reserve" = yes ] || mount -o remount,size=32m "$disk"
+}
+
+write_until_full() {
+	local i
+	for ((i = 0; i < 20; i++)); do
+		write_for 300 full "$@" || return
+		[ "$n_refused" -eq 0 ] || return 0
+	done
+	return 1
+}
+
+# After removals there is room for new vectors, at the latest when a checkpoint has run.
+write_again() {
+	local i
+	for ((i = 0; i < 20; i++)); do
+		echo checkpoint 2>/dev/null >"$mnt/status/control"
+		write_for 200 full put || return
+		[ "$n_done" -eq 0 ] || return 0
+		sleep 0.2
+	done
+	return 1
+}
+
+plain_calls() {
+	vector 3 >"$work/three"
+	cp "$work/three" "$mnt/vectors/one-more" 2>"$work/said"
+	[ $? -eq 1 ] && grep -q 'No space left on device' "$work/said"
+	judged $? "cp says: $(tail -n 1 "$work/said")"
+	[ ! -e "$mnt/vectors/one-more" ]
+	judged $? "the vector that was refused is not there"
+	error_says ENOSPC 'no space left'
+}
+
+remove_on_full_disk() {
+	if [ "$reserve" = yes ]; then
+		write_for 300 deletions remove && [ "$n_done" -gt 0 ]
+		judged $? "removals on a full disk: $n_done done, none refused"
+	else
+		write_for 100 full remove
+		judged $? "removals on a full disk: $n_done done, $n_refused refused"
+	fi
+	judge_all "after removals"
+}
+
+on_a_disk_of() { # KIB
+	echo "# a disk of $1 KiB"
+	tmpfs_disk "$1k"
+	must_mount
+	write_until_full put
+	judged $? "writers see ENOSPC and nothing else: $n_done done, $n_refused refused"
+	judge_all "full"
+	fill_up
+	plain_calls
+	judge_all "full of another file as well"
+	remove_on_full_disk
+	room_again
+	write_again
+	judged $? "new vectors after removals: $n_done"
+	write_until_full
+	judge_all "full again"
+	if [ "$reserve" = yes ]; then
+		fill_up
+	else
+		mount -o remount,size=64m "$disk"
+	fi
+	disk_unmount
+	check_clean
+	must_mount
+	judge_all "unmounted and mounted again"
+	mount -o "remount,size=$((1 + $(du -sk "$disk" | cut -f 1)))k" "$disk"
+	write_until_full
+	fill_up
+	disk_kill
+	"$VECFS" check "$store" >"$work/said" 2>&1
+	judged $? "vecfs check after a kill on a full disk: $(tail -n 1 "$work/said")"
+	[ "$reserve" = yes ] || room_again
+	must_mount
+	judge_all "killed while full"
+	new_disk
+}
+
+# The disk was full of another file when it was filled: only that one has to go.
+another_file() {
+	echo "# another file takes the disk"
+	tmpfs_disk 32m
+	must_mount
+	write_for 200 never put
+	judged $? "$n_done vectors"
+	fill_up
+	write_until_full
+	judged $? "writers see ENOSPC and nothing else: $n_done done, $n_refused refused"
+	echo checkpoint 2>"$work/said" >"$mnt/status/control"
+	judge_all "full of another file"
+	rm "$disk/filler"
+	write_for 200 never
+	judged $? "room again, without a mount: $n_done done"
+	echo checkpoint >"$mnt/status/control"
+	judged $? "a checkpoint"
+	judge_all "room again"
+	fill_up
+	write_until_full
+	disk_kill
+	rm "$disk/filler"
+	must_mount
+	judge_all "killed while full, and then room again"
+	disk_unmount
+	check_clean
+	new_disk
+}
+
+# A limit on the size of files, with the signal that comes with it.
+size_of_files() {
+	echo "# ulimit -f"
+	tmpfs_disk 32m
+	(ulimit -f 2000 && exec "$VECFS" "$store" "$mnt" -o "$options")
+	judged $? "a mount under ulimit -f"
+	daemon=$(daemon_of "$mnt")
+	write_until_full put
+	judged $? "writers see ENOSPC and nothing else: $n_done done, $n_refused refused"
+	judge_all "at the limit"
+	disk_kill
+	must_mount
+	judge_all "killed at the limit, mounted without one"
+	write_for 100 never
+	judged $? "and written to: $n_done done"
+	disk_unmount
+	check_clean
+	new_disk
+}
+
+# A quota holds also for root without the capability that lifts it.
+quota() {
+	echo "# a quota"
+	if ! tmpfs_disk 32m usrquota,usrquota_block_hardlimit=3m ||
+		! setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource true; then
+		echo "skipped: no tmpfs with quotas: $(cat "$work/said")"
+		[ "$(mounts_at "$disk")" = 0 ] || umount "$disk"
+		return
+	fi
+	setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource "$VECFS" "$store" "$mnt" -o "$options"
+	judged $? "a mount under a quota"
+	daemon=$(daemon_of "$mnt")
+	write_until_full put
+	judged $? "writers see ENOSPC and nothing else: $n_done done, $n_refused refused"
+	judge_all "at the quota"
+	disk_kill
+	must_mount
+	judge_all "killed at the quota, mounted without one"
+	new_disk
+}
+
+for size in $sizes; do
+	on_a_disk_of "$size"
+done
+another_file
+size_of_files
+quota
+disk_end "cases on a full disk"
