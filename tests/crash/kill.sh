@@ -78,18 +78,6 @@ mount_again() {
 	daemon=$(daemon_of "$mnt")
 }
 
-# Waits until a killed process has let go of its files: later than of its name.
-died() { # PID
-	local i tasks
-	for ((i = 0; i < 1000; i++)); do
-		tasks=("/proc/$1/task"/*)
-		[ -e "/proc/$1" ] || return 0
-		[ ${#tasks[@]} -eq 1 ] && grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null && return 0
-		sleep 0.01
-	done
-	give_up "the killed daemon does not end"
-}
-
 write_until() { # WHEN MICROSECONDS [full|deletions]
 	local said
 	said=$("$writer" "$mnt" "$journals" $((seed * 1000 + rounds)) "$daemon" "$@") ||

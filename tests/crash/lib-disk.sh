@@ -55,13 +55,13 @@ fault_disk() {
 	local i
 	rm -rf "$work/folder" "$rules"
 	mkdir "$work/folder"
-	"$BUILD/tests/crash/faultfs" "$work/folder" "$disk" "$rules" &
+	"$BUILD/tests/crash/faultfs" "$work/folder" "$disk" "$rules" 2>"$work/faultfs" &
 	helper=$!
 	for ((i = 0; i < 200; i++)); do
 		[ "$(mounts_at "$disk")" = 1 ] && return
 		sleep 0.05
 	done
-	check 1 "faultfs does not start"
+	check 1 "faultfs does not start: $(cat "$work/faultfs")"
 	cases_end
 }
 
@@ -108,9 +108,7 @@ disk_unmount() {
 
 disk_kill() {
 	kill -9 "$daemon"
-	while [ -e "/proc/$daemon" ]; do
-		sleep 0.01
-	done
+	died "$daemon"
 	fusermount3 -uz "$mnt"
 }
 

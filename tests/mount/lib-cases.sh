@@ -114,6 +114,19 @@ gone() { # STORE
 	check 1 "the daemon of $1 is still there"
 }
 
+# Waits until a killed process has let go of its files: later than of its name.
+died() { # PID
+	local i tasks
+	for ((i = 0; i < 1000; i++)); do
+		tasks=("/proc/$1/task"/*)
+		[ -e "/proc/$1" ] || return 0
+		[ ${#tasks[@]} -eq 1 ] && grep -q '^State:.*Z' "/proc/$1/status" 2>/dev/null && return 0
+		sleep 0.01
+	done
+	check 1 "the killed daemon does not end"
+	cases_end
+}
+
 not_there() { # FILE
 	[ ! -e "$1" ]
 	check $? "no ${1##*/} was made"
