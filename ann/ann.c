@@ -279,7 +279,7 @@ int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector,
 	if (err != 0)
 		return err;
 	if (ann_read_only(ann))
-		return err_set(msg, ERR_READONLY, "the collection is read-only");
+		return ERR_READONLY;
 	if (atomic_load(&ann->ready))
 		err = commit_put(ann, &put, ino_out);
 	else

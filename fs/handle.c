@@ -61,9 +61,7 @@ static int may_open(const struct fs *fs, const struct node *node, const struct h
 	switch (kind_of(node)) {
 	case HANDLE_VECTOR:
 		if (mode->write && ann_read_only(fs->ann))
-			return err_set(&call->msg, ERR_READONLY,
-				       "the collection is read-only: mounted so, or after an "
-				       "input/output error until it is mounted again");
+			return ERR_READONLY;
 		return 0;
 	case HANDLE_RUN:
 		return 0;

@@ -16,9 +16,7 @@ static int check(const struct fs *fs, const char *name, struct call *call)
 		return err_set(&call->msg, ERR_NAME_LONG, "an id has at most %u bytes",
 			       FORMAT_ID_MAX);
 	if (ann_read_only(fs->ann))
-		return err_set(&call->msg, ERR_READONLY,
-			       "the collection is read-only: mounted so, or after an "
-			       "input/output error until it is mounted again");
+		return ERR_READONLY;
 	return ann_validate_id(name, len, &call->msg);
 }
 
@@ -81,14 +79,14 @@ static int unlink_stored(struct fs *fs, const char *name, struct node *node)
 	return rc == ERR_INVALID ? ERR_ABSENT : rc;
 }
 
-int names_unlink(struct fs *fs, const char *name, struct call *call)
+int names_unlink(struct fs *fs, const char *name)
 {
 	struct node_loose loose;
 	struct node *node = NULL;
 	int rc = 0;
 
 	if (ann_read_only(fs->ann))
-		return err_set(&call->msg, ERR_READONLY, "the collection is read-only");
+		return ERR_READONLY;
 	ann_wait_checkpoint(fs->ann);
 	inode_names_write(fs->inodes);
 	node = inode_peek(fs->inodes, directory(fs), name, strlen(name));

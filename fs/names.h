@@ -18,7 +18,7 @@
 int names_create(struct fs *fs, const char *name, uint32_t mode, struct call *call,
 		 struct node **node_out);
 /* Handles that are open keep what they have. ERR_ABSENT ... */
-int names_unlink(struct fs *fs, const char *name, struct call *call);
+int names_unlink(struct fs *fs, const char *name);
 /*
  * flags: enum store_rename_flags. ERR_BUSY when the vector that is not written whole yet would
  * replace a stored one, or be exchanged with one.

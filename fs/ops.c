@@ -137,7 +137,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (r.node->kind != NODE_VECTORS)
 		ops_forbid(&r, "only files in vectors/ can be removed");
 	else
-		ops_done(&r, names_unlink(r.fs, name, &r.call));
+		ops_done(&r, names_unlink(r.fs, name));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,

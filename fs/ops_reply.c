@@ -85,10 +85,31 @@ static void remember(struct ops_request *r, const char *errno_name, const char *
 		     sentence);
 }
 
+/* For outcomes of the disk that come without a sentence: what to do. */
+static const char *sentence_of(int code)
+{
+	switch (code) {
+	case ERR_FULL:
+		return "no space left under the store: make room on its disk, or remove vectors";
+	case ERR_IO:
+	case ERR_UNKNOWN:
+		return "input/output error under the store: look for the disk's errors in the "
+		       "kernel's log; when writing is refused from now on, mount it again";
+	case ERR_DAMAGED:
+		return "Page checksum mismatch: the store is damaged; unmount it, and vecfs check "
+		       "says what is affected";
+	case ERR_READONLY:
+		return "the collection is read-only: mounted so, or after an input/output error; "
+		       "when its disk is well, mount it again";
+	default:
+		return err_str(code);
+	}
+}
+
 void ops_remember(struct ops_request *r, int code)
 {
 	remember(r, errnos[find(code)].name,
-		 r->call.msg.text[0] != '\0' ? r->call.msg.text : err_str(code));
+		 r->call.msg.text[0] != '\0' ? r->call.msg.text : sentence_of(code));
 }
 
 void ops_fail_quietly(struct ops_request *r, int code)

@@ -209,7 +209,7 @@ static int checkpoint(struct fs *fs, struct err_msg *msg)
 	int rc;
 
 	if (ann_read_only(fs->ann))
-		return err_set(msg, ERR_READONLY, "checkpoint: this mount is read-only");
+		return ERR_READONLY;
 	rc = ann_flush(fs->ann);
 	if (rc == 0)
 		rc = store_checkpoint(fs->store);

@@ -54,7 +54,7 @@ plain_calls() {
 	judged $? "cp says: $(tail -n 1 "$work/said")"
 	[ ! -e "$mnt/vectors/one-more" ]
 	judged $? "the vector that was refused is not there"
-	error_says ENOSPC 'no space left'
+	error_says ENOSPC 'make room'
 }
 
 remove_on_full_disk() {

@@ -83,7 +83,7 @@ bad_block() { # BLOCK
 			echo "$unreadable vectors are unreadable, but a query for all was answered"
 			ret=1
 		}
-		grep -q "$(printf '\tEIO\t..*')" "$mnt/status/errors" || {
+		grep -q "$(printf '\tEIO\t.*kernel')" "$mnt/status/errors" || {
 			echo "no sentence for EIO"
 			ret=1
 		}
@@ -193,7 +193,7 @@ no_room() { # ERRNO
 	put 40 $n
 	[ "$said" = "0 ENOSPC" ]
 	judged $? "$1 for the log: $said"
-	error_says ENOSPC 'no space left'
+	error_says ENOSPC 'make room'
 	read_back $n && [ "$good $absent" = "40 40" ]
 	judged $? "the vector is not there"
 	put 40 $n
@@ -219,7 +219,7 @@ refuses_writes() { # WHAT N
 	judged $? "$1: a later write: $said"
 	[ "$("$calls" sync "$mnt" 0)" != 0 ]
 	judged $? "$1: a later sync fails as well"
-	error_says EROFS '.'
+	error_says EROFS 'mount it again'
 	rm "$mnt/vectors/v-0000" 2>"$work/said"
 	grep -q 'Read-only file system' "$work/said"
 	judged $? "$1: a removal: $(cat "$work/said")"
