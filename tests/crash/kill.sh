@@ -7,7 +7,7 @@
 #   KILLS=N    so many kills (60; 500 with TORTURE=full)
 #   SEED=N     the delays, and what the writers draw (1)
 #   ONLY_KILL=WHEN  this kind alone: work, checkpoint, close or full
-#   KEEP=DIR   after a failure, store and journals are copied there
+#   KEEP=DIR   after a failure, store and journals are copied there (build/failed/kill-SEED)
 #
 # The first half works on a store beside the journals, the second on a copy of it in a small tmpfs,
 # which can be full. Without the right to mount one, no disk gets full.
@@ -26,6 +26,7 @@ RANDOM=$seed
 full_refuses=full
 writer=$BUILD/tests/crash/kill_writer
 judge=$BUILD/tests/crash/kill_judge
+keep=${KEEP:-build/failed/kill-$seed}
 disk=$work/disk
 store=$work/store
 journals=$work/journals
@@ -40,11 +41,11 @@ echo "seed $seed, $kills kills, $metric"
 give_up() { # WHAT
 	check 1 "$1 (seed $seed, after $done_kills kills)"
 	echo "checked: $done_kills kills through the mount, 1 failed"
-	if [ -n "${KEEP:-}" ]; then
-		fusermount3 -uz "$mnt"
-		daemons_end
-		cp -a "$work" "$KEEP"
-	fi
+	fusermount3 -uz "$mnt"
+	daemons_end
+	mkdir -p "$keep"
+	cp -a --sparse=always "$work/." "$keep"
+	echo "store and journals are in $keep"
 	cases_end
 }
 

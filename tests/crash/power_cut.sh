@@ -8,8 +8,10 @@
 #   SEED=N      what is written, and where it is cut (1)
 #   POINTS=N    so many cuts on each file system (30; 300 with TORTURE=full)
 #   SYSTEMS=LIST  (ext4; ext4 xfs btrfs with TORTURE=full)
-#   POINT=N [LOSE=SEED]  with one of SYSTEMS, this cut alone, after so many entries of the log
-#   KEEP=DIR    the images and the journal of a cut that failed are copied there
+#   KEEP=DIR    a cut that failed is kept there (build/failed/power_cut), since no two recordings
+#               are the same
+#   CUT=DIR     judges the cut that is kept there, and nothing else
+#   VERBOSE=1   a line for each cut
 #
 # Wants qemu-storage-daemon (package qemu-system-common), loop devices, and mkfs of the systems.
 set -uo pipefail
@@ -26,6 +28,7 @@ points=${POINTS:-$points}
 systems=${SYSTEMS:-$systems}
 power=$BUILD/tests/crash/power_writer
 replay=$BUILD/tests/crash/power_replay
+keep=$(realpath -m "${KEEP:-build/failed/power_cut}")
 images=$work/images
 journal=$work/journal
 export=$images/export
@@ -152,10 +155,6 @@ draw_cuts() {
 	entries=${flushes[0]}
 	flushes=("${flushes[@]:1}")
 	echo "# $entries entries, ${#flushes[@]} flushes"
-	if [ -n "${POINT:-}" ]; then
-		cuts=("$POINT${LOSE:+ $LOSE}")
-		return
-	fi
 	mapfile -t cuts < <(
 		for ((i = 0; i < points; i++)); do
 			case $((i % 3)) in
@@ -206,14 +205,27 @@ one_cut() { # SYSTEM ENTRIES [SEED]
 		return
 	}
 	cat "$work/judged"
-	echo "not ok - $1: a power cut after $2 entries${3:+, losing $3} (again: SYSTEMS=$1 POINT=$2 ${3:+LOSE=$3 }SEED=$seed TORTURE=${TORTURE:-ci})"
-	if [ -n "${KEEP:-}" ]; then
-		mkdir -p "$KEEP"
-		cp --sparse=always "$images/cut" "$images/log" "$journal" "$work/judged" "$KEEP"
-	fi
-	! disk_mount 2>/dev/null || disk_unmount
-	umount -l "$disk"
+	keep_cut "$2"
+	echo "not ok - $1: a power cut after $2 entries${3:+, losing $3} (again: CUT=$kept)"
+	give_up_cut
 	return 1
+}
+
+# Sets `kept`.
+keep_cut() { # ENTRIES
+	kept=$keep/$(date +%H%M%S)-$1
+	mkdir -p "$kept"
+	echo "$1" >"$kept/entries"
+	cp --sparse=always "$images/cut" "$journal" "$work/judged" "$kept"
+}
+
+# The next cut needs both mount points, and loop devices.
+give_up_cut() {
+	if [ "$(mounts_at "$mnt")" != 0 ]; then
+		daemon=$(daemon_of "$mnt")
+		[ -z "$daemon" ] || disk_kill
+	fi
+	[ "$(mounts_at "$disk")" = 0 ] || umount "$disk" || umount -l "$disk"
 }
 
 all_cuts() { # SYSTEM
@@ -231,16 +243,16 @@ all_cuts() { # SYSTEM
 
 # The store takes what lies behind a cut of its log for damage while the machine has not been
 # restarted. So the cuts are judged under another name for the boot.
-cut_elsewhere() { # SYSTEM
+elsewhere() { # COMMAND...
 	cat /proc/sys/kernel/random/uuid >"$work/boot_id"
 	export -f $(declare -F | cut -d ' ' -f 3)
 	export VECFS work mnt failed disk store options cases seed power replay images journal \
-		points RANDOM_START=$RANDOM
+		points keep RANDOM_START=$RANDOM
 	unshare -m --propagation private bash -uo pipefail -c '
 		helper= daemon= RANDOM=$RANDOM_START
 		trap cases_clean_mounts EXIT
 		mount --bind "$work/boot_id" /proc/sys/kernel/random/boot_id || exit 1
-		all_cuts "$1"' power_cut "$1"
+		"$@"' power_cut "$@"
 }
 
 # Like cases_clean, but the folder is still needed.
@@ -254,11 +266,19 @@ cases_clean_mounts() {
 }
 
 need_tools
+if [ -n "${CUT:-}" ]; then
+	cp --sparse=always "$CUT/cut" "$images/test"
+	cp "$CUT/journal" "$journal"
+	options=dim=192
+	elsewhere judge_cut "$(cat "$CUT/entries")"
+	check $? "the cut in $CUT"
+	cases_end
+fi
 for system in $systems; do
 	make_system "$system"
 	record
 	work_on "$system"
-	cut_elsewhere "$system"
+	elsewhere all_cuts "$system"
 	check $? "power cuts on $system"
 done
 cases_end
