@@ -89,7 +89,7 @@ test: ## everything: checks, unit, mount and crash tests, then again under the s
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=address,undefined all unit-programs \
 		outer-programs
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all outer-programs thread-programs
-	$(quiet)scripts/run-tests check unit torture recall mount crash unit@address,undefined \
+	$(quiet)scripts/run-tests check unit mutants torture recall mount crash unit@address,undefined \
 		mount@address,undefined mount@thread threads@thread
 
 .PHONY: test-quick
@@ -134,6 +134,10 @@ bench-durability: all bench-programs ## what the log, recovery, checkpoints and 
 .PHONY: bench-write
 bench-write: all bench-programs ## write rate against a FUSE file system that does nothing
 	$(quiet)scripts/bench-write $(BENCH_ARGS)
+
+.PHONY: test-mutants
+test-mutants: all unit-programs outer-programs ## defects put into copies of the source: each must be caught
+	$(quiet)scripts/mutants $(MUTANTS)
 
 .PHONY: check-layers
 check-layers: $(libstore) $(libann) ## includes, symbols and system calls keep to their layers
@@ -244,6 +248,13 @@ $(B)/flags: FORCE
 	@mkdir -p $(@D); echo '$(flags)' | cmp -s - $@ || echo '$(flags)' > $@
 .PHONY: FORCE
 FORCE:
+
+# How to compile and link by hand, for scripts/mutants.
+.PHONY: commands
+commands:
+	@echo 'compile: $(CC) $(all_cflags) $(store_cflags) $(fuse_cflags)'
+	@echo 'link: $(CC) $(all_cflags) $(all_ldflags)'
+	@echo 'libraries: $(cmocka_libs) $(fuse_libs) $(libs)'
 
 .SECONDARY:
 .DELETE_ON_ERROR:
