@@ -11,13 +11,14 @@ AR ?= ar
 PREFIX ?= /usr/local
 DESTDIR ?=
 SAN ?=
+COVERAGE ?=
 V ?=
 
 comma := ,
 quiet := $(if $(V),,@)
-variant := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),plain)
+variant := $(if $(COVERAGE),coverage,$(if $(SAN),san-$(subst $(comma),-,$(SAN)),plain))
 B := build/$(variant)
-program := $(if $(SAN),$(B)/vecfs,vecfs)
+program := $(if $(COVERAGE)$(SAN),$(B)/vecfs,vecfs)
 machine := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 is_gcc := $(if $(findstring clang,$(shell $(CC) --version)),,yes)
 
@@ -26,7 +27,10 @@ is_gcc := $(if $(findstring clang,$(shell $(CC) --version)),,yes)
 warnings := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
 	-Wwrite-strings -Werror
 harden := -fstack-protector-strong -fPIE
-ifeq ($(SAN),)
+ifneq ($(COVERAGE),)
+# Without assert(): the branch of one that fails cannot be reached, and would hide those that can.
+optimize := -O0 --coverage -fprofile-update=atomic -DNDEBUG
+else ifeq ($(SAN),)
 optimize := -O2
 harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 else
@@ -40,7 +44,7 @@ all_cflags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. $(optimize) -g $(
 	$(harden) -pthread $(CFLAGS)
 LDFLAGS ?=
 all_ldflags = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread \
-	$(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+	$(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) $(LDFLAGS)
 
 # pkg-config runs once per package, and only for what a target needs.
 pkg = $(if $(shell pkg-config --exists $(2) && echo yes),$(shell pkg-config --$(1) $(2)),$(error \
@@ -139,6 +143,11 @@ bench-write: all bench-programs ## write rate against a FUSE file system that do
 test-mutants: all unit-programs outer-programs ## defects put into copies of the source: each must be caught
 	$(quiet)scripts/mutants $(MUTANTS)
 
+.PHONY: coverage
+coverage: ## which branches of store/ the tests take; scripts/coverage FILE lists the others
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= COVERAGE=yes store-test-programs
+	$(quiet)scripts/coverage run
+
 .PHONY: check-layers
 check-layers: $(libstore) $(libann) ## includes, symbols and system calls keep to their layers
 	$(quiet)scripts/check-layers
@@ -184,8 +193,10 @@ san_list := $(or $(SAN),address$(comma)undefined)
 # A recursive make works on all cores unless the caller chose a number.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: unit-programs thread-programs outer-programs bench-programs demo-programs
+.PHONY: unit-programs store-test-programs thread-programs outer-programs bench-programs demo-programs
 unit-programs: $(call programs,$(unit_src))
+store-test-programs: $(call programs,$(filter tests/unit/test_store_% tests/torture/%,$(unit_src) \
+	$(outer_src)))
 thread-programs: $(call programs,$(filter %_concurrent.c,$(unit_src)))
 outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
 bench-programs: $(call programs,$(bench_src)) $(B)/tests/bench/nullfs $(B)/tests/bench/write_files
