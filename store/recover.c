@@ -93,10 +93,12 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 			       "mmap failed: Cannot allocate memory (address space for "
 			       "pages); raise the limit on virtual memory (ulimit -v)");
 	err = pager_load(store->pager, slot->roots, slot->blocks, msg);
-	if (err == 0)
-		err = load_free_list(store, slot);
 	if (err != 0)
 		return err;
+	err = load_free_list(store, slot);
+	if (err != 0)
+		return err_set(msg, err, "%s: the free list cannot be read: %s",
+			       store->io->ops->name(store->io), err_str(err));
 	slots_init(&store->slots, store->pager, slot->value_size, (uint32_t)slot->slots);
 	err = ids_init(&store->ids, store->pager, store->head.id_seed, slot->dir_depth,
 		       slot->buckets);

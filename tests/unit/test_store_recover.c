@@ -1,0 +1,564 @@
+/*
+ * test_store_recover.c - opening what a crash or damage has left: which slot rules, what the older one
+ * still has, how the end of the log is judged, and the sentence for each refusal.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store/base.h"
+#include "store/mem.h"
+#include "store/page.h"
+#include "store/store_private.h"
+#include "store/wal_format.h"
+#include "tests/support/store_fixture.h"
+
+#define IDS 120u
+
+static uint32_t versions[IDS];
+
+static void put_some(struct store_fixture *f, uint32_t step, uint32_t version)
+{
+	for (uint32_t id = 0; id < IDS; id += step) {
+		store_fixture_put(f, id, version);
+		versions[id] = version;
+	}
+}
+
+static void expect_all(struct store_fixture *f)
+{
+	for (uint32_t id = 0; id < IDS; id++)
+		store_fixture_expect(f, id, versions[id]);
+	store_fixture_check(f);
+}
+
+/* Two checkpoints and more in the log, left as by a crash. */
+static void build(struct store_fixture *f)
+{
+	store_fixture_new(f, NULL);
+	memset(versions, 0, sizeof(versions));
+	put_some(f, 2, 1);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	put_some(f, 1, 2);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	put_some(f, 5, 3);
+	store_fixture_crash(f);
+}
+
+/* Opens, looks, works on, and opens what that left. */
+static void expect_recovered(struct store_fixture *f, bool older)
+{
+	store_fixture_open(f);
+	assert_int_equal(f->report.older_slot, older);
+	assert_int_equal(strstr(f->report.note.text, "older one") != NULL, older);
+	expect_all(f);
+	put_some(f, 7, 4);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	put_some(f, 11, 5);
+	store_fixture_reopen(f);
+	assert_false(f->report.older_slot);
+	expect_all(f);
+}
+
+/* Both are refused, with these words. */
+static void expect_refused(struct store_fixture *f, int want, const char *words)
+{
+	assert_int_equal(store_fixture_try_open(f), want);
+	if (strstr(f->msg.text, words) == NULL)
+		print_error("\"%s\" is not in: %s\n", words, f->msg.text);
+	assert_non_null(strstr(f->msg.text, words));
+}
+
+static void spoil_block(struct store_fixture *f, uint64_t place)
+{
+	struct place at;
+	size_t len;
+	uint8_t *head = io_mem_head(f->medium, &len);
+
+	assert_true(place_unpack(place, &at));
+	assert_true((at.block + 1) * FORMAT_BLOCK <= len);
+	head[at.block * FORMAT_BLOCK + 100] ^= 0x40;
+}
+
+static void spoil_newest(struct store_fixture *f)
+{
+	struct head_slot slots[2];
+	struct head head;
+	size_t len;
+
+	assert_int_equal(store_fixture_slots(f, &head, slots), 2);
+	io_mem_head(f->medium,
+		    &len)[FORMAT_SLOT_AT + (slots[0].generation & 1) * FORMAT_BLOCK + 90] ^= 1;
+}
+
+/* --- slots --- */
+
+static void test_slots(void **state)
+{
+	struct store_fixture f;
+	size_t len;
+
+	(void)state;
+	for (unsigned slot = 0; slot < 2; slot++) {
+		build(&f);
+		/* the last generation is 4, in slot 0 */
+		io_mem_head(f.medium, &len)[FORMAT_SLOT_AT + slot * FORMAT_BLOCK + 90] ^= 1;
+		expect_recovered(&f, true);
+		store_fixture_free(&f);
+	}
+	build(&f);
+	for (unsigned slot = 0; slot < 2; slot++)
+		io_mem_head(f.medium, &len)[FORMAT_SLOT_AT + slot * FORMAT_BLOCK + 90] ^= 1;
+	expect_refused(&f, ERR_DAMAGED, "both commit slots");
+	store_fixture_free(&f);
+}
+
+/* One copy of a map page is enough; without both the older slot rules. */
+static void test_map_pages(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2], after[2];
+	struct head head;
+
+	(void)state;
+	for (int space = FORMAT_SPACE_VALUE; space <= FORMAT_SPACE_BUCKET; space++) {
+		for (int copies = 1; copies <= 3; copies++) {
+			struct format_map_child *top = &slots[0].roots[space].top;
+
+			build(&f);
+			assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+			if ((copies & 1) != 0)
+				spoil_block(&f, get_u64(top->place[0]));
+			if ((copies & 2) != 0)
+				spoil_block(&f, get_u64(top->place[1]));
+			store_fixture_open(&f);
+			assert_int_equal(f.report.older_slot, copies == 3);
+			expect_all(&f);
+			/* what is bad was replaced */
+			assert_int_equal(store_fixture_slots(&f, &head, after), 2);
+			if (copies == 1)
+				assert_true(get_u64(after[0].roots[space].top.place[0]) !=
+					    get_u64(top->place[0]));
+			store_fixture_free(&f);
+		}
+	}
+	/* both slots without a map: the first one's sentence */
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	for (int i = 0; i < 2; i++)
+		for (int copy = 0; copy < 2; copy++)
+			spoil_block(&f, get_u64(slots[i].roots[i].top.place[copy]));
+	expect_refused(&f, ERR_DAMAGED, "page map of the values");
+	store_fixture_free(&f);
+}
+
+/* Where a page of a space lies, by the map of a slot. One leaf, since the store is small. */
+static uint64_t place_of(struct store_fixture *f, const struct head_slot *slot, int space,
+			 uint32_t page)
+{
+	const struct format_map_entry *entries;
+	struct place at;
+	size_t len;
+	uint8_t *head = io_mem_head(f->medium, &len);
+
+	assert_true(place_unpack(get_u64(slot->roots[space].top.place[0]), &at));
+	entries = (const struct format_map_entry *)(head + at.block * FORMAT_BLOCK);
+	return get_u64(entries[page].place);
+}
+
+static void test_slot_table(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	spoil_block(&f, place_of(&f, &slots[0], FORMAT_SPACE_SLOT, 0));
+	expect_recovered(&f, true);
+	store_fixture_free(&f);
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	spoil_block(&f, place_of(&f, &slots[0], FORMAT_SPACE_SLOT, 0));
+	spoil_block(&f, place_of(&f, &slots[1], FORMAT_SPACE_SLOT, 0));
+	expect_refused(&f, ERR_DAMAGED, "slot table");
+	store_fixture_free(&f);
+}
+
+/* The slot that saved the state is not the one that is written over, even if that write is torn. */
+static void test_torn_while_on_older_slot(void **state)
+{
+	struct store_fixture_fault fault = {"commit_slot", 0, IO_MEM_CUT(300), false, false, 0};
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	for (int by_map = 0; by_map < 2; by_map++) {
+		build(&f);
+		assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+		if (by_map) {
+			spoil_block(&f, get_u64(slots[0].roots[0].top.place[0]));
+			spoil_block(&f, get_u64(slots[0].roots[0].top.place[1]));
+		} else {
+			spoil_newest(&f);
+		}
+		io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+		expect_refused(&f, ERR_FULL, "cannot be written");
+		io_mem_set_fault(f.medium, NULL, NULL);
+		expect_recovered(&f, true);
+		store_fixture_free(&f);
+	}
+}
+
+static void test_truncated(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	assert_true(slots[1].blocks < slots[0].blocks);
+	assert_int_equal(io_mem_resize_head(f.medium, slots[0].blocks * FORMAT_BLOCK - 1), 0);
+	expect_recovered(&f, true);
+	store_fixture_free(&f);
+	build(&f);
+	assert_int_equal(io_mem_resize_head(f.medium, slots[1].blocks * FORMAT_BLOCK - 1), 0);
+	expect_refused(&f, ERR_DAMAGED, "truncated");
+	store_fixture_free(&f);
+}
+
+/* --- what the older slot needs --- */
+
+/* A checkpoint that writes its pages and not its slot leaves both slots whole. */
+static void test_older_slot_after_attempts(void **state)
+{
+	(void)state;
+	for (int rounds = 0; rounds < 4; rounds++) {
+		struct store_fixture_fault fault = {"commit_slot", 0, ERR_FULL, true, false, 0};
+		struct store_fixture f;
+
+		build(&f);
+		store_fixture_open(&f);
+		for (int round = 0; round < rounds; round++) {
+			put_some(&f, 2, 10 + (uint32_t)round);
+			assert_int_equal(store_checkpoint(f.store), 0);
+		}
+		put_some(&f, 3, 20);
+		io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+		assert_int_equal(store_checkpoint(f.store), ERR_FULL);
+		put_some(&f, 4, 21);
+		assert_int_equal(store_checkpoint(f.store), ERR_FULL);
+		io_mem_set_fault(f.medium, NULL, NULL);
+		store_fixture_crash(&f);
+		spoil_newest(&f);
+		expect_recovered(&f, true);
+		store_fixture_free(&f);
+	}
+}
+
+/* Nor does an opening that gets as far as that. */
+static void test_older_slot_after_openings(void **state)
+{
+	struct store_fixture_fault fault = {"commit_slot", 0, ERR_FULL, true, false, 0};
+	struct store_fixture f;
+
+	(void)state;
+	build(&f);
+	io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+	expect_refused(&f, ERR_FULL, "recovered state cannot be written");
+	expect_refused(&f, ERR_FULL, "recovered state cannot be written");
+	io_mem_set_fault(f.medium, NULL, NULL);
+	spoil_newest(&f);
+	expect_recovered(&f, true);
+	store_fixture_free(&f);
+}
+
+/* A free list that cannot be read, or is wrong, costs nothing. */
+static void test_free_list(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	spoil_block(&f, slots[0].free_place);
+	expect_recovered(&f, false);
+	store_fixture_free(&f);
+}
+
+/* Everything the opening brought back stands in new pages and a new slot. */
+static void test_taken_over(void **state)
+{
+	struct store_fixture f;
+	struct head_slot before[2], after[2];
+	struct store_stats stats;
+	struct head head;
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, before), 2);
+	store_fixture_open(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, after), 2);
+	store_get_stats(f.store, &stats);
+	assert_true(after[0].generation == before[0].generation + 1);
+	assert_true(after[0].epoch == before[0].epoch + 1);
+	assert_true(after[0].ckpt_lsn == stats.last_lsn);
+	assert_true(after[0].ckpt_lsn > before[0].ckpt_lsn);
+	store_fixture_reopen(&f);
+	assert_int_equal(f.report.replayed, 0);
+	expect_all(&f);
+	store_fixture_free(&f);
+}
+
+/* --- the log --- */
+
+/* The newest segment of the medium that has records; its bytes. */
+static uint8_t *last_log(struct store_fixture *f, uint64_t *seq_out, size_t *len_out)
+{
+	uint8_t *bytes = NULL;
+
+	for (uint64_t seq = 1; seq < 20; seq++) {
+		size_t len;
+		uint8_t *found = io_mem_segment(f->medium, seq, &len);
+
+		if (found == NULL || len <= FORMAT_RECORDS_AT)
+			continue;
+		*seq_out = seq;
+		*len_out = len;
+		bytes = found;
+	}
+	assert_non_null(bytes);
+	return bytes;
+}
+
+static uint32_t put_size(void)
+{
+	return wal_format_size((uint32_t)(sizeof(struct format_put) + 16 + STORE_FIXTURE_VALUE));
+}
+
+static void test_torn_tail(void **state)
+{
+	struct store_fixture f;
+	uint64_t seq;
+	size_t len;
+
+	(void)state;
+	build(&f);
+	(void)last_log(&f, &seq, &len);
+	assert_int_equal(io_mem_resize_segment(f.medium, seq, len - 9), 0);
+	versions[115] = 2; /* the last one */
+	expect_recovered(&f, false);
+	store_fixture_free(&f);
+	build(&f);
+	assert_int_equal(io_mem_resize_segment(f.medium, seq, len - 9), 0);
+	store_fixture_open(&f);
+	assert_int_equal(f.report.cut_bytes, put_size() - 9);
+	assert_non_null(strstr(f.report.note.text, "unfinished record"));
+	store_fixture_free(&f);
+}
+
+/* A record in the middle is bad: cut after a power cut, refused without one. */
+static void test_bad_record(void **state)
+{
+	static const uint8_t other_boot[16] = {9};
+	struct store_fixture f;
+	uint64_t seq;
+	size_t len;
+
+	(void)state;
+	build(&f);
+	last_log(&f, &seq, &len)[len - 2 * put_size() + 80] ^= 1;
+	expect_refused(&f, ERR_DAMAGED, "recover=prefix");
+	f.opts.recover_prefix = true;
+	expect_refused(&f, ERR_INVALID, "read-only");
+	f.opts.recover_prefix = false;
+	f.opts.read_only = true;
+	expect_refused(&f, ERR_DAMAGED, "recover=prefix");
+	f.opts.recover_prefix = true;
+	store_fixture_open(&f);
+	assert_int_equal(f.report.discarded, 1);
+	assert_non_null(strstr(f.report.note.text, "serving the state up to LSN"));
+	versions[115] = versions[110] = 2;
+	expect_all(&f);
+	store_fixture_crash(&f);
+	f.opts = (struct store_opts){.cache_bytes = 1 << 20};
+	io_mem_set_boot_id(f.medium, other_boot);
+	store_fixture_open(&f);
+	assert_int_equal(f.report.discarded, 1);
+	assert_non_null(strstr(f.report.note.text, "never synced"));
+	expect_all(&f);
+	store_fixture_free(&f);
+}
+
+static void test_missing_segment(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct store_io *io;
+	struct head head;
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	io = io_mem_attach(f.medium);
+	assert_int_equal(io->ops->log_remove(io, slots[0].first_segment), 0);
+	io->ops->close(io);
+	expect_refused(&f, ERR_DAMAGED, "missing");
+	/* one of a writer that came later does not take its place */
+	assert_int_equal(io_mem_resize_segment(f.medium, slots[0].first_segment + 1, 8192), 0);
+	expect_refused(&f, ERR_DAMAGED, "missing");
+	store_fixture_free(&f);
+}
+
+/* A segment of another store lies there. */
+static void test_foreign_segment(void **state)
+{
+	struct wal_format_segment segment = {.epoch = 1, .first_lsn = 1};
+	struct store_fixture f;
+	uint8_t *bytes;
+	uint64_t seq;
+	size_t len;
+
+	(void)state;
+	build(&f);
+	bytes = last_log(&f, &seq, &len);
+	segment.seq = seq;
+	wal_format_put_segment(bytes, &segment);
+	expect_refused(&f, ERR_FORMAT, "another store");
+	store_fixture_free(&f);
+}
+
+/* A clean store whose first segment was only begun; then a clean store with none. */
+static void test_clean(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	build(&f);
+	store_fixture_open(&f);
+	assert_int_equal(store_close(f.store), 0);
+	f.store = NULL;
+	store_fixture_crash(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	assert_int_equal(io_mem_resize_segment(f.medium, slots[0].first_segment, 100), 0);
+	store_fixture_open(&f);
+	assert_true(f.report.clean);
+	expect_all(&f);
+	assert_int_equal(store_close(f.store), 0);
+	f.store = NULL;
+	store_fixture_crash(&f);
+	spoil_newest(&f);
+	store_fixture_open(&f); /* the other one is clean too, and needs no log */
+	assert_true(f.report.clean);
+	assert_true(f.report.older_slot);
+	expect_all(&f);
+	store_fixture_free(&f);
+}
+
+/* --- failures while opening --- */
+
+/* Each call fails: refused with a sentence, nothing changed that a second try would miss. */
+static void test_each_call(void **state)
+{
+	static const int results[] = {ERR_IO, ERR_NOMEM, ERR_FULL};
+	unsigned failures = 0;
+
+	(void)state;
+	for (size_t r = 0; r < 3; r++) {
+		for (uint64_t nth = 0;; nth++) {
+			struct store_fixture_fault fault = {NULL, nth, results[r], false, false, 0};
+			struct store_fixture f;
+			int err;
+
+			build(&f);
+			io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+			err = store_fixture_try_open(&f);
+			io_mem_set_fault(f.medium, NULL, NULL);
+			if (err != 0) {
+				if (f.msg.text[0] == '\0')
+					print_error("call %llu: %s without a sentence\n",
+						    (unsigned long long)nth, err_str(err));
+				assert_string_not_equal(f.msg.text, "");
+				failures++;
+				store_fixture_open(&f);
+			}
+			expect_all(&f);
+			store_fixture_free(&f);
+			if (!fault.hit)
+				break;
+		}
+	}
+	print_message("%u refusals\n", failures);
+	assert_true(failures > 30);
+}
+
+static uint64_t allocations, fail_at;
+
+static bool fail_allocation(void *ctx)
+{
+	(void)ctx;
+	return allocations++ == fail_at;
+}
+
+static void test_each_allocation(void **state)
+{
+	(void)state;
+	for (fail_at = 0;; fail_at++) {
+		struct store_fixture f;
+		int err;
+
+		build(&f);
+		f.io = io_mem_attach(f.medium);
+		allocations = 0;
+		mem_set_fault(fail_allocation, NULL);
+		err = store_open(f.io, &f.opts, &f.store, &f.report, &f.msg);
+		mem_set_fault(NULL, NULL);
+		if (err != 0) {
+			assert_string_not_equal(f.msg.text, "");
+			store_fixture_crash(&f);
+			store_fixture_open(&f);
+		}
+		expect_all(&f);
+		store_fixture_free(&f);
+		if (allocations <= fail_at)
+			break;
+	}
+	assert_true(fail_at > 20);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_map_pages),
+		cmocka_unit_test(test_slot_table),
+		cmocka_unit_test(test_torn_while_on_older_slot),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_older_slot_after_attempts),
+		cmocka_unit_test(test_older_slot_after_openings),
+		cmocka_unit_test(test_free_list),
+		cmocka_unit_test(test_taken_over),
+		cmocka_unit_test(test_torn_tail),
+		cmocka_unit_test(test_bad_record),
+		cmocka_unit_test(test_missing_segment),
+		cmocka_unit_test(test_foreign_segment),
+		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_each_call),
+		cmocka_unit_test(test_each_allocation),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
