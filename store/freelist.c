@@ -96,13 +96,13 @@ static int renew_trunks(struct pager *pager, size_t n, struct pager_extents *tru
 }
 
 /* How many trunks the list will need, counted before they take blocks themselves. */
-static int count_trunks(struct pager *pager, bool graph, size_t *n_out)
+static int count_trunks(struct pager *pager, bool graph, size_t old_trunks, size_t *n_out)
 {
 	struct extent_list list = {0};
 	int err = collect(pager, graph, &list);
 
-	/* taking n blocks can split at most n extents; freeing the old trunks adds one each */
-	*n_out = (list.n + list.n / EXTENTS + 8) / (EXTENTS - 2) + 1;
+	/* each old trunk becomes an extent, and each new one may split another in two */
+	*n_out = (list.n + old_trunks) / (EXTENTS - 1) + 1;
 	mem_free(list.packed);
 	return err;
 }
@@ -114,10 +114,10 @@ int freelist_write(struct pager *pager, bool graph, struct pager_extents *trunks
 	struct format_trunk trunk;
 	uint64_t next_place = 0, next_checksum = 0;
 	size_t n = 0;
-	int err = count_trunks(pager, graph, &n);
+	int err = count_trunks(pager, graph, trunks->n, &n);
 
 	if (err == 0)
-		err = renew_trunks(pager, n + trunks->n / EXTENTS, trunks);
+		err = renew_trunks(pager, n, trunks);
 	if (err == 0)
 		err = collect(pager, graph, &list);
 	for (size_t i = trunks->n; err == 0 && i-- > 0;) {
