@@ -56,6 +56,10 @@ static void test_same_state(void **state)
 		store_fixture_put(&f, id, 1);
 	for (uint32_t id = 0; id < IDS; id += 3)
 		store_fixture_put(&f, id, 2);
+	assert_int_equal(store_slot_release(f.store, 3), 0);
+	store_fixture_put(&f, 60, 1);
+	assert_int_equal(get(&f, 60, &after), 0);
+	assert_int_equal(after.slot, 3);		     /* used again, as the record says */
 	assert_int_equal(store_slot_release(f.store, 0), 0); /* in no record: dead again */
 	assert_int_equal(store_fixture_try_delete(&f, 4), 0);
 	assert_int_equal(store_get(f.store, "vector-5", 8, &moved, moved_value), 0);
@@ -87,6 +91,8 @@ static void test_same_state(void **state)
 	assert_int_equal(after.ino, moved.ino);
 	assert_int_equal(store_get(f.store, "vector-40", 9, NULL, value), 0);
 	assert_memory_equal(value, moved_value, sizeof(value));
+	assert_int_equal(get(&f, 60, &after), 0);
+	assert_int_equal(after.slot, 3);
 	/* numbers that were given are not given again */
 	store_fixture_put(&f, 50, 1);
 	assert_int_equal(get(&f, 50, &after), 0);
