@@ -130,6 +130,16 @@ static uint8_t *frame_of(struct pager *pager, const struct pager_chunk *chunk, u
 	return chunk->frames + (size_t)(page % PAGER_CHUNK) * pager->page_size;
 }
 
+/* How many pages a map of the greatest height has room for. */
+static uint64_t map_room(const struct pager *pager)
+{
+	uint64_t room = pager->leaf_fanout;
+
+	for (unsigned level = 1; level < PAGER_LEVELS; level++)
+		room *= pager->inner_fanout;
+	return room;
+}
+
 int pager_grow(struct pager *pager, enum format_space name, uint32_t page)
 {
 	struct pager_space *space = &pager->spaces[name];
@@ -137,7 +147,7 @@ int pager_grow(struct pager *pager, enum format_space name, uint32_t page)
 
 	if (page < atomic_load(&space->pages))
 		return 0;
-	if (page / PAGER_CHUNK >= CHUNKS_MAX)
+	if (page / PAGER_CHUNK >= CHUNKS_MAX || page >= map_room(pager))
 		return ERR_LIMIT;
 	(void)pthread_mutex_lock(&pager->lock);
 	while (space->n_chunks <= page / PAGER_CHUNK) {
