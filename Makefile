@@ -71,6 +71,8 @@ outer_src := $(filter-out tests/crash/faultfs.c,$(sort $(wildcard tests/mount/*.
 	tests/crash/*.c tests/recall/*.c tests/torture/*.c)))
 bench_src := $(sort $(wildcard tests/bench/bench_*.c))
 demo_src := $(sort $(wildcard tests/demo/*.c))
+fuzz_src := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+fuzz_support := $(filter-out $(fuzz_src),$(sort $(wildcard tests/fuzz/*.c)))
 c_files := $(sort $(wildcard store/*.[ch] ann/*.[ch] fs/*.[ch] tests/*/*.[ch]))
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
@@ -93,7 +95,8 @@ test: ## everything: checks, unit, mount and crash tests, then again under the s
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=address,undefined all unit-programs \
 		outer-programs
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all outer-programs thread-programs
-	$(quiet)scripts/run-tests check unit mutants torture recall mount crash unit@address,undefined \
+	$(quiet)$(MAKE) --no-print-directory fuzz-build
+	$(quiet)scripts/run-tests check unit mutants torture fuzz recall mount crash unit@address,undefined \
 		mount@address,undefined mount@thread threads@thread
 
 .PHONY: test-quick
@@ -112,6 +115,10 @@ test-crash: all outer-programs ## the crash tests alone, with KILLS=200 kills un
 torture: ## HOURS=1 of the tests that enumerate, in full, seed after seed; goes on where it stopped
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all outer-programs
 	$(quiet)scripts/torture $(or $(HOURS),1)
+
+.PHONY: fuzz
+fuzz: fuzz-build ## feeds hostile bytes to all that reads them, FUZZ_SECONDS=20 for each target
+	$(quiet)scripts/run-tests fuzz
 
 .PHONY: san
 san: ## unit and mount tests under SAN=address|undefined|address,undefined|thread
@@ -190,10 +197,19 @@ help: ## this list
 # --- what the targets above build ----------------------------------------------------------------
 
 san_list := $(or $(SAN),address$(comma)undefined)
+# The targets of libFuzzer are a variant of their own, made by clang, if it can.
+.PHONY: fuzz-build
+fuzz-build:
+	$(quiet)mkdir -p build; if echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+		clang -x c -fsanitize=fuzzer,address,undefined -o build/can-fuzz - 2>/dev/null; then \
+		$(MAKE) --no-print-directory $(jobs) CC=clang SAN=fuzzer-no-link,address,undefined \
+			B=build/fuzz CFLAGS=-O2 fuzz-programs; \
+	else echo "no fuzzing: clang or its runtime is missing"; fi
 # A recursive make works on all cores unless the caller chose a number.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: unit-programs store-test-programs thread-programs outer-programs bench-programs demo-programs
+.PHONY: unit-programs store-test-programs thread-programs outer-programs bench-programs demo-programs \
+	fuzz-programs
 unit-programs: $(call programs,$(unit_src))
 store-test-programs: $(call programs,$(filter tests/unit/test_store_% tests/torture/%,$(unit_src) \
 	$(outer_src)))
@@ -201,6 +217,7 @@ thread-programs: $(call programs,$(filter %_concurrent.c,$(unit_src)))
 outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
 bench-programs: $(call programs,$(bench_src)) $(B)/tests/bench/nullfs $(B)/tests/bench/write_files
 demo-programs: $(B)/tests/demo/demo
+fuzz-programs: $(call programs,$(fuzz_src))
 
 $(program): $(call objects,$(fs_src)) $(libann) $(libstore)
 	$(link) $(fuse_libs) $(libs)
@@ -228,6 +245,15 @@ $(filter $(B)/tests/unit/test_fs_%,$(call programs,$(unit_src))): \
 $(call programs,$(outer_src) $(bench_src)): %: %.o $(libsupport) $(libann) $(libstore)
 	$(link) $(cmocka_libs) $(libs)
 
+# None needs libfuse: those of fs/ use only what is text.
+$(call programs,$(fuzz_src)): all_ldflags += -fsanitize=fuzzer
+$(filter-out $(B)/tests/fuzz/fuzz_fs_%,$(call programs,$(fuzz_src))): \
+%: %.o $(call objects,$(fuzz_support)) $(libsupport) $(libann) $(libstore)
+	$(link) $(libs)
+$(filter $(B)/tests/fuzz/fuzz_fs_%,$(call programs,$(fuzz_src))): \
+%: %.o $(B)/tests/fuzz/fuzz.o $(libfs) $(libann) $(libstore)
+	$(link) $(libs)
+
 $(B)/tests/recall/fashion: $(call objects,$(addprefix tests/demo/,idx.c truth.c answer.c files.c \
 	progress.c))
 $(B)/tests/bench/nullfs $(B)/tests/crash/faultfs: %: %.o $(libstore)
@@ -247,7 +273,7 @@ $(B)/%.o: %.c $(B)/flags
 
 # What a file needs beyond that: headers of a package, speed, instructions of its processor.
 $(B)/store/%.o: package = $(store_cflags)
-$(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/bench/nullfs.o \
+$(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/fuzz/fuzz_fs_%.o $(B)/tests/bench/nullfs.o \
 $(B)/tests/crash/faultfs.o: package = $(fuse_cflags)
 $(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o: speed = $(if $(SAN),,-O3)
 $(B)/ann/%_avx2.o: isa = -mavx2 -mfma
@@ -270,5 +296,6 @@ commands:
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
-	$(unit_src) $(outer_src) $(bench_src) $(demo_src) tests/bench/nullfs.c \
+	$(unit_src) $(outer_src) $(bench_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
+	tests/bench/nullfs.c \
 	tests/bench/write_files.c))
