@@ -143,8 +143,9 @@ int freelist_write(struct pager *pager, bool graph, struct pager_extents *trunks
 	return err;
 }
 
-static int visit_trunk(const struct format_trunk *trunk, uint64_t blocks, freelist_visit visit,
-		       void *ctx)
+/* *left: blocks of the head that no extent has named yet; a list that names more names some twice. */
+static int visit_trunk(const struct format_trunk *trunk, uint64_t blocks, uint64_t *left,
+		       freelist_visit visit, void *ctx)
 {
 	uint32_t count = get_u32(trunk->count);
 	int err = 0;
@@ -156,8 +157,10 @@ static int visit_trunk(const struct format_trunk *trunk, uint64_t blocks, freeli
 		uint64_t block = packed & (((uint64_t)1 << BLOCK_BITS) - 1);
 		uint64_t n = packed >> BLOCK_BITS & COUNT_MAX;
 
-		if (n == 0 || block < FORMAT_PAGES_AT / FORMAT_BLOCK || block + n > blocks)
+		if (n == 0 || block < FORMAT_PAGES_AT / FORMAT_BLOCK || block + n > blocks ||
+		    n > *left)
 			return ERR_DAMAGED;
+		*left -= n;
 		err = visit(ctx, block, n, (packed & NEEDED) != 0);
 	}
 	return err;
@@ -167,6 +170,7 @@ int freelist_read(struct store_io *io, const uint8_t uuid[16], const struct head
 		  struct pager_extents *trunks_out, freelist_visit visit, void *ctx)
 {
 	uint64_t place = slot->free_place, checksum = slot->free_checksum, seen = 0;
+	uint64_t left = slot->blocks;
 	struct format_trunk trunk;
 	struct place at;
 	int err = 0;
@@ -182,7 +186,7 @@ int freelist_read(struct store_io *io, const uint8_t uuid[16], const struct head
 		if (err == 0 && trunks_out != NULL)
 			err = pager_extents_add(trunks_out, place);
 		if (err == 0)
-			err = visit_trunk(&trunk, slot->blocks, visit, ctx);
+			err = visit_trunk(&trunk, slot->blocks, &left, visit, ctx);
 		place = get_u64(trunk.next_place);
 		checksum = get_u64(trunk.next_checksum);
 	}
