@@ -23,10 +23,12 @@ uint32_t ids_bucket_entry_size(size_t id_len)
 
 static bool entry_fits(const struct format_entry *entry, uint32_t left)
 {
-	uint32_t length = get_u16(entry->length);
+	uint32_t length;
 
-	return left >= sizeof(*entry) && length <= left && length % 8 == 0 &&
-	       entry->id_length[0] > 0 &&
+	if (left < sizeof(*entry))
+		return false;
+	length = get_u16(entry->length);
+	return length <= left && length % 8 == 0 && entry->id_length[0] > 0 &&
 	       length >= sizeof(*entry) + entry->id_length[0] + get_u16(entry->xattrs);
 }
 

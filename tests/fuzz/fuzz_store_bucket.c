@@ -1,0 +1,132 @@
+/*
+ * A bucket page of ids, of any bytes: once it is called valid, all that is done with it stays
+ * inside of it and leaves it valid.
+ *
+ * max_len: 2000
+ */
+#include "store/ids_bucket.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/base.h"
+#include "store/format.h"
+#include "store/store.h"
+#include "tests/fuzz/fuzz.h"
+
+#define PAGE FORMAT_PAGE_MIN
+#define OPS_MAX 20
+
+static size_t some_id(struct fuzz_input *in, char id[FORMAT_ID_MAX + 1])
+{
+	uint8_t byte = fuzz_u8(in);
+	size_t len = byte < 200 ? 1 + byte % 4 : byte;
+
+	memset(id, 'a' + byte % 4, len);
+	return len;
+}
+
+static uint64_t some_hash(struct fuzz_input *in)
+{
+	return (uint64_t)fuzz_u8(in) << 56 | (fuzz_u8(in) & 3);
+}
+
+static void add(uint8_t *page, struct fuzz_input *in)
+{
+	struct store_entry entry = {.slot = fuzz_u8(in), .ino = fuzz_u8(in)};
+
+	entry.id_len = (uint16_t)some_id(in, entry.id);
+	if (ids_bucket_room(page, PAGE) >= ids_bucket_entry_size(entry.id_len))
+		ids_bucket_add(page, PAGE, some_hash(in), &entry);
+}
+
+/* Entries, as a walk counts them; each is copied out. */
+static uint32_t walk(const uint8_t *page)
+{
+	struct store_entry entry;
+	const struct format_entry *at;
+	uint32_t n = 0, offset = 0;
+
+	while ((at = ids_bucket_next(page, &offset)) != NULL) {
+		ids_bucket_entry(at, &entry);
+		FUZZ_ASSERT(entry.id_len > 0 && entry.id[entry.id_len] == '\0');
+		FUZZ_ASSERT(ids_bucket_find(page, get_u64(at->hash), entry.id, entry.id_len) !=
+			    NULL);
+		n++;
+	}
+	return n;
+}
+
+static void check(const uint8_t *page)
+{
+	FUZZ_ASSERT(ids_bucket_valid(page, PAGE));
+	FUZZ_ASSERT(walk(page) == get_u32(((const struct format_bucket *)page)->count));
+}
+
+static void split(uint8_t *page)
+{
+	uint8_t *other = malloc(PAGE);
+	uint32_t before = walk(page);
+
+	if (ids_bucket_depth(page) < 26) {
+		ids_bucket_split(page, other, PAGE);
+		check(page);
+		check(other);
+		FUZZ_ASSERT(walk(page) + walk(other) == before);
+	}
+	free(other);
+}
+
+static void use(uint8_t *page, struct fuzz_input *in)
+{
+	char id[FORMAT_ID_MAX + 1];
+	uint32_t before;
+	size_t len;
+
+	for (int ops = 0; ops < OPS_MAX && in->left > 0; ops++) {
+		uint8_t what = fuzz_u8(in) % 8;
+
+		if (what < 4) {
+			add(page, in);
+		} else if (what < 7) {
+			uint64_t hash = some_hash(in);
+
+			len = some_id(in, id);
+			before = walk(page);
+			ids_bucket_remove(page, PAGE, hash, id, len);
+			FUZZ_ASSERT(walk(page) + 1 >= before);
+		} else {
+			split(page);
+		}
+		check(page);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input in = {data, size};
+	uint8_t *page = malloc(PAGE);
+	uint8_t adds = fuzz_u8(&in) % 80, edits = fuzz_u8(&in) % 6;
+
+	ids_bucket_format(page, PAGE, fuzz_u8(&in) % 4);
+	for (uint8_t i = 0; i < adds; i++)
+		add(page, &in);
+	for (uint8_t i = 0; i < edits; i++) {
+		uint8_t value[8];
+		uint32_t at = fuzz_u16(&in), how = fuzz_u8(&in);
+
+		put_u64(value, fuzz_edge(&in));
+		/* most in the head and the first entries; byte, pair, word */
+		at = how & 4 ? at % 256 : at % PAGE;
+		at = at & ~3u;
+		memcpy(page + at, value, (size_t)1 << how % 3);
+	}
+	if (ids_bucket_valid(page, PAGE)) {
+		check(page);
+		use(page, &in);
+	} else {
+		FUZZ_ASSERT(edits > 0);
+	}
+	free(page);
+	return 0;
+}
