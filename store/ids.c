@@ -2,6 +2,7 @@
 #include "store/ids.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -10,13 +11,17 @@
 #include "store/mem.h"
 
 #define DEPTH_MAX 26u
+#define SPREAD                                                                                     \
+	128u /* directory entries a bucket; hashes that spread as they should need far fewer */
 
 int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth, uint32_t buckets)
 {
+	uint32_t dir_pages = atomic_load(&pager->spaces[FORMAT_SPACE_DIR].pages);
 	pthread_rwlockattr_t attr;
 
 	memset(ids, 0, sizeof(*ids));
-	if (depth > DEPTH_MAX)
+	if (depth > DEPTH_MAX || buckets > atomic_load(&pager->spaces[FORMAT_SPACE_BUCKET].pages) ||
+	    (buckets > 0 && (uint64_t)dir_pages * (pager->page_size / 4) < (uint64_t)1 << depth))
 		return ERR_DAMAGED;
 	ids->pager = pager;
 	pager->spaces[FORMAT_SPACE_BUCKET].valid = ids_bucket_valid;
@@ -168,6 +173,9 @@ static int double_directory(struct ids *ids)
 
 	if (ids->depth >= DEPTH_MAX)
 		return ERR_LIMIT;
+	/* entries that no split parts, whatever its depth, have hashes that are not their own */
+	if (entries / SPREAD > ids->buckets)
+		return ERR_DAMAGED;
 	err = dir_reserve(ids, 0, entries * 2);
 	for (uint32_t i = 0; err == 0 && i < entries; i++)
 		err = ids_bucket_number(ids, i, &bucket);

@@ -72,6 +72,28 @@ static int start_index(struct ids *ids, uint64_t hash, uint32_t *index_out)
 }
 
 /*
+ * Whether a hash belongs to the bucket that `span` directory entries from `index` on name. One that
+ * does not would send a listing back to where it has been.
+ */
+static bool belongs(const struct ids *ids, uint64_t hash, uint64_t index, uint32_t span)
+{
+	uint64_t at = ids->depth == 0 ? 0 : hash >> (64 - ids->depth);
+
+	return at >= index && at - index < span;
+}
+
+/* ERR_DAMAGED unless every entry of a bucket belongs there. */
+static int check_hashes(const struct ids *ids, const uint8_t *page, uint64_t index, uint32_t span)
+{
+	const struct format_entry *entry;
+
+	for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL;)
+		if (!belongs(ids, get_u64(entry->hash), index, span))
+			return ERR_DAMAGED;
+	return 0;
+}
+
+/*
  * Gives the entries of a bucket above cursor, in order of hash, as far as there is room. Returns 1
  * when the room was not enough.
  */
@@ -124,6 +146,8 @@ int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint
 
 		err = open_bucket(ids, (uint32_t)at, &page, &span);
 		if (err == 0)
+			err = check_hashes(ids, page, at, span);
+		if (err == 0)
 			err = list_bucket(page, cursor, sorted, entries, cursors, cap, n_out);
 	}
 	mem_free(sorted);
@@ -147,20 +171,37 @@ static int check_bucket(struct ids *ids, uint32_t index, const uint8_t *page, ui
 	return 0;
 }
 
+/* Notes that a bucket was met; ERR_DAMAGED when it was met before, under another prefix. */
+static int meet(uint8_t *met, uint32_t number)
+{
+	uint8_t bit = (uint8_t)(1u << number % 8);
+
+	if ((met[number / 8] & bit) != 0)
+		return ERR_DAMAGED;
+	met[number / 8] |= bit;
+	return 0;
+}
+
 int ids_check(struct ids *ids, uint64_t *entries_out)
 {
 	uint32_t span = 1, number, first;
+	uint8_t *met;
 	int err = 0;
 
 	*entries_out = 0;
 	if (ids->buckets == 0)
 		return 0;
+	met = mem_zalloc(ids->buckets / 8 + 1, 1);
+	if (met == NULL)
+		return ERR_NOMEM;
 	for (uint64_t at = 0; err == 0 && at < (uint64_t)1 << ids->depth; at += span) {
 		const uint8_t *page;
 
 		err = open_bucket(ids, (uint32_t)at, &page, &span);
 		if (err == 0)
 			err = ids_bucket_number(ids, (uint32_t)at, &first);
+		if (err == 0)
+			err = meet(met, first);
 		for (uint32_t i = 1; err == 0 && i < span; i++) {
 			err = ids_bucket_number(ids, (uint32_t)at + i, &number);
 			if (err == 0 && number != first)
@@ -169,5 +210,6 @@ int ids_check(struct ids *ids, uint64_t *entries_out)
 		if (err == 0)
 			err = check_bucket(ids, (uint32_t)at, page, entries_out);
 	}
+	mem_free(met);
 	return err;
 }
