@@ -23,7 +23,7 @@ if [ ! -x "$program" ]; then
 	exit 77
 fi
 
-export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:allocator_may_return_null=1
+export ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=16:malloc_context_size=8:allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1
 unset TSAN_OPTIONS
 mkdir -p build/logs
@@ -52,7 +52,7 @@ if [ "$executions" -gt 0 ]; then
 fi
 
 length=$(sed -n '1,30s/.*max_len: \([0-9][0-9]*\).*/\1/p' "tests/fuzz/$target.c" | head -n 1)
-options+=("-max_len=${length:-4096}" "-seed=$seed" -print_final_stats=1 -reload=0)
+options+=("-max_len=${length:-4096}" "-seed=$seed" -print_final_stats=1 -reload=0 -entropic=0 -len_control=0)
 grown=$temp/grown
 if [ "${TORTURE:-ci}" = full ]; then
 	grown=build/fuzz/corpus/$target

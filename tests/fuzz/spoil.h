@@ -1,0 +1,17 @@
+/*
+ * spoil.h - damages a copy of an image as an input says, and makes checksums right again where it
+ * says so: so that damage is met behind the checksums too, where only the bounds are left.
+ */
+#ifndef VECFS_TESTS_FUZZ_SPOIL_H
+#define VECFS_TESTS_FUZZ_SPOIL_H
+
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/image.h"
+
+/*
+ * A damaged copy, to be freed with io_mem_free. kinds: a bit for each enum image_kind that may be
+ * changed. It can take 64 MiB at most.
+ */
+struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_input *in);
+
+#endif
