@@ -398,6 +398,9 @@ static int load_map(struct pager *pager, enum format_space name, const struct fo
 		return ERR_DAMAGED;
 	if (pages == 0)
 		return 0;
+	/* every leaf lies in the head, twice: no memory for more pages than the head has leaves for */
+	if (level_nodes(pager, pages, 0) > blocks / 2 / (pager->page_size / FORMAT_BLOCK))
+		return ERR_DAMAGED;
 	err = pager_grow(pager, name, pages - 1);
 	for (unsigned l = 0; err == 0 && l < height; l++)
 		err = grow_level(&space->levels[l], level_nodes(pager, pages, l));
