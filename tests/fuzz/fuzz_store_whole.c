@@ -273,6 +273,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	closed = open_and_use(&run, medium, how);
 	if (closed || again & 128)
 		(void)open_and_use(&run, medium, again);
-	io_mem_free(medium);
 	return 0;
 }

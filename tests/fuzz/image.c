@@ -196,8 +196,8 @@ void image_take(struct image *image, struct io_mem *medium)
 void image_make(struct image *image, enum image_shape shape)
 {
 	static const struct store_geometry geometries[IMAGE_SHAPES] = {
-		{4096, 64, 2}, {8192, 12000, 2}, {4096, 0, 2}};
-	static const uint32_t ids[IMAGE_SHAPES] = {100, 10, 0};
+		{4096, 64, 2}, {4096, 64, 2}, {8192, 12000, 2}, {4096, 0, 2}};
+	static const uint32_t ids[IMAGE_SHAPES] = {100, 100, 10, 0};
 	struct store_opts opts = {.cache_bytes = 16u << 20};
 	struct io_mem *medium = io_mem_new(4711 + shape);
 	struct store_io *io = io_mem_attach(medium);
@@ -209,7 +209,10 @@ void image_make(struct image *image, enum image_shape shape)
 	FUZZ_ASSERT(store_open(io, &opts, &store, NULL, NULL) == 0);
 	if (ids[shape] != 0)
 		fill(store, ids[shape], geometries[shape].value_size);
-	store_abandon(store);
+	if (shape == IMAGE_CLOSED)
+		FUZZ_ASSERT(store_close(store) == 0);
+	else
+		store_abandon(store);
 	io->ops->close(io);
 	image_take(image, medium);
 }

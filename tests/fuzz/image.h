@@ -47,9 +47,10 @@ struct image {
 size_t image_id(uint32_t i, char out[IMAGE_ID_SIZE]);
 
 enum image_shape {
-	IMAGE_SMALL, /* many ids, small values, several buckets */
-	IMAGE_LARGE, /* few ids, values of several pages, compressed */
-	IMAGE_EMPTY, /* no value yet, their size not known */
+	IMAGE_SMALL,  /* many ids, small values, several buckets */
+	IMAGE_CLOSED, /* the same, closed in order: no log */
+	IMAGE_LARGE,  /* few ids, values of several pages, compressed */
+	IMAGE_EMPTY,  /* no value yet, their size not known */
 	IMAGE_SHAPES,
 };
 /* Abort on failure, as all here. */

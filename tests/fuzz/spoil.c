@@ -168,6 +168,27 @@ static void cut(struct spoil *spoil, uint32_t kinds, struct fuzz_input *in)
 	spoil->head = io_mem_head(spoil->medium, &spoil->len);
 }
 
+/* Another number of pages for a space, with the height that goes with it. */
+static void change_root(struct spoil *spoil, struct fuzz_input *in)
+{
+	const struct image_piece *piece = choose(spoil->image, 1u << IMAGE_ROOT, in);
+	uint32_t pages = (uint32_t)fuzz_edge(in), height = 0;
+	struct format_root *root;
+	uint64_t n = pages;
+
+	if (piece == NULL || piece->offset + sizeof(*root) > spoil->len)
+		return;
+	for (; n > 1 || (n == 1 && height == 0); height++) {
+		uint32_t fanout = spoil->image->page_size / (height == 0 ? 16 : 32);
+
+		n = (n + fanout - 1) / fanout;
+	}
+	root = (struct format_root *)(spoil->head + piece->offset);
+	put_u32(root->pages, pages);
+	put_u32(root->height, height);
+	touch(spoil, piece->offset, sizeof(*root));
+}
+
 /* --- records --- */
 
 static uint64_t last_seq(const struct image *image)
@@ -429,9 +450,14 @@ static void fix_log(struct spoil *spoil)
 
 struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_input *in)
 {
-	struct spoil spoil = {.image = image, .medium = io_mem_clone(image->medium)};
+	static struct io_mem
+		*medium; /* used again and again: making one costs more than most runs */
+	struct spoil spoil = {.image = image};
 
-	FUZZ_ASSERT(spoil.medium != NULL);
+	if (medium == NULL)
+		medium = io_mem_new(0);
+	FUZZ_ASSERT(medium != NULL && io_mem_restore(medium, image->medium) == 0);
+	spoil.medium = medium;
 	io_mem_set_capacity(spoil.medium, CAPACITY);
 	spoil.head = io_mem_head(spoil.medium, &spoil.len);
 	spoil.fix = fuzz_u8(in) ^ 0x7f;
@@ -444,8 +470,10 @@ struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_inpu
 			change_bytes(&spoil, kinds, in);
 		else if (what <= 25)
 			copy_piece(&spoil, kinds, in);
-		else if (what <= 27)
+		else if (what <= 26)
 			cut(&spoil, kinds, in);
+		else if (what <= 28 && (kinds >> IMAGE_ROOT & 1) != 0)
+			change_root(&spoil, in);
 		else if ((kinds >> IMAGE_RECORD & 1) != 0)
 			append_record(&spoil, in);
 	}

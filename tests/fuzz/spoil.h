@@ -9,8 +9,8 @@
 #include "tests/fuzz/image.h"
 
 /*
- * A damaged copy, to be freed with io_mem_free. kinds: a bit for each enum image_kind that may be
- * changed. It can take 64 MiB at most.
+ * A damaged copy, good until the next call, when nothing may be attached to it any more. kinds: a
+ * bit for each enum image_kind that may be changed. It can take 64 MiB at most.
  */
 struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_input *in);
 

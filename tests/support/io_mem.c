@@ -148,38 +148,59 @@ struct io_mem *io_mem_new(uint64_t seed)
 
 static int object_copy(struct io_mem_object *to, const struct io_mem_object *from)
 {
-	int err = io_mem_resize(to, from->len);
+	int err = mem_grow((void **)&to->bytes, &to->cap, from->len, 1);
 
-	if (err == 0 && from->len > 0)
+	if (err != 0)
+		return err;
+	if (from->len > 0)
 		memcpy(to->bytes, from->bytes, from->len);
+	to->len = from->len;
+	return 0;
+}
+
+static int segments_copy(struct io_mem *to, const struct io_mem *from)
+{
+	struct io_mem_segment_entry *segment;
+	int err = 0;
+
+	while (to->n_segments > 0)
+		mem_free(to->segments[--to->n_segments].object.bytes);
+	for (size_t i = 0; err == 0 && i < from->n_segments; i++) {
+		segment = io_mem_add(to, from->segments[i].seq);
+		err = segment == NULL ? ERR_NOMEM :
+					object_copy(&segment->object, &from->segments[i].object);
+	}
+	return err;
+}
+
+int io_mem_restore(struct io_mem *medium, struct io_mem *from)
+{
+	int err;
+
+	io_mem_lock(from);
+	medium->has_head = from->has_head;
+	medium->capacity = from->capacity;
+	medium->random_state = from->random_state;
+	medium->monotonic_ns = from->monotonic_ns;
+	medium->realtime_ns = from->realtime_ns;
+	memcpy(medium->boot_id, from->boot_id, sizeof(medium->boot_id));
+	err = object_copy(&medium->head, &from->head);
+	if (err == 0)
+		err = segments_copy(medium, from);
+	io_mem_unlock(from);
+	io_mem_set_fault(medium, NULL, NULL);
 	return err;
 }
 
 struct io_mem *io_mem_clone(struct io_mem *medium)
 {
-	struct io_mem *copy = io_mem_new(medium->random_state);
-	struct io_mem_segment_entry *segment;
-	int err;
+	struct io_mem *copy = io_mem_new(0);
 
-	if (copy == NULL)
-		return NULL;
-	io_mem_lock(medium);
-	copy->has_head = medium->has_head;
-	copy->capacity = medium->capacity;
-	copy->monotonic_ns = medium->monotonic_ns;
-	copy->realtime_ns = medium->realtime_ns;
-	memcpy(copy->boot_id, medium->boot_id, sizeof(copy->boot_id));
-	err = object_copy(&copy->head, &medium->head);
-	for (size_t i = 0; err == 0 && i < medium->n_segments; i++) {
-		segment = io_mem_add(copy, medium->segments[i].seq);
-		err = segment == NULL ? ERR_NOMEM :
-					object_copy(&segment->object, &medium->segments[i].object);
+	if (copy != NULL && io_mem_restore(copy, medium) != 0) {
+		io_mem_free(copy);
+		copy = NULL;
 	}
-	io_mem_unlock(medium);
-	if (err == 0)
-		return copy;
-	io_mem_free(copy);
-	return NULL;
+	return copy;
 }
 
 void io_mem_free(struct io_mem *medium)

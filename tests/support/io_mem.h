@@ -32,6 +32,8 @@ typedef int (*io_mem_fault)(void *ctx, const char *call, uint64_t nth);
 struct io_mem *io_mem_new(uint64_t seed);
 /* A copy of all that is stored, with the same boot id and clocks, without hook and locks. */
 struct io_mem *io_mem_clone(struct io_mem *medium);
+/* Makes a medium to which nothing is attached what a new clone would be. ERR_NOMEM. */
+int io_mem_restore(struct io_mem *medium, struct io_mem *from);
 /* After all that was attached is closed. Accepts NULL. */
 void io_mem_free(struct io_mem *medium);
 
