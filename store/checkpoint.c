@@ -182,6 +182,18 @@ static void failed(struct store *store, bool graph, int err)
 		store_poison(store);
 }
 
+/* C0 of the next checkpoint, while there is room, so that on a full disk it has its segment. */
+static int prepare_next(struct store *store)
+{
+	int err = wal_prepare(store->wal);
+
+	if (err == ERR_FULL || err == ERR_NOMEM)
+		return 0; /* it tries again */
+	if (err != 0)
+		store_poison(store);
+	return err;
+}
+
 int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 {
 	struct head_slot slot = store->slot;
@@ -222,14 +234,13 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 	atomic_fetch_add(&store->checkpoints, 1);
 	/* the slot stands: segments that stay because of an error are removed after the next one */
 	(void)wal_remove_below(store->wal, older_segment);
-	/* while there is room, so that a checkpoint on a full disk has its segment; C0 tries again */
 	if (kind == CHECKPOINT_NORMAL)
-		(void)wal_prepare(store->wal);
+		err = prepare_next(store);
 	(void)pthread_mutex_lock(&store->commit_lock);
 	wal_top_up(store->wal);
 	(void)pthread_mutex_unlock(&store->commit_lock);
 	room_renew(store);
-	return 0;
+	return err;
 }
 
 /* --- the public calls --- */

@@ -427,11 +427,12 @@ static void bench_close(void)
 	remove_store();
 	open_store(&b, 128 * 4, &opts);
 	for (unsigned r = 0; r < rounds; r++) {
-		double one = sync_rate(b.store, 1, &next), many = sync_rate(b.store, WRITERS, &next);
+		double one = sync_rate(b.store, 1, &next),
+		       many = sync_rate(b.store, WRITERS, &next);
 
 		ratios[r] = many / one;
-		printf("close: 1 writer %.0f/s, %u writers %.0f/s, ratio %.2f\n", one, WRITERS, many,
-		       ratios[r]);
+		printf("close: 1 writer %.0f/s, %u writers %.0f/s, ratio %.2f\n", one, WRITERS,
+		       many, ratios[r]);
 		fflush(stdout);
 	}
 	show_spread("close, 8 writers against 1", ratios, rounds);

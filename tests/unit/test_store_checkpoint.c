@@ -122,14 +122,14 @@ static void test_order(void **state)
 	store_fixture_put(&f, 1, 1);
 	expect_calls("record 1;");
 	assert_int_equal(store_checkpoint(f.store), 0);
-	expect_calls("log_create 2;log_sync 1;proof 2;write;sync;slot 1;");
+	expect_calls("log_sync 1;proof 2;write;sync;slot 1;log_create 3;");
 	store_fixture_put(&f, 1, 2);
 	store_fixture_put(&f, 2, 1);
 	assert_int_equal(store_sync(f.store), 0);
 	expect_calls("record 2;record 2;log_sync 2;");
 	/* segment 1 goes when neither slot needs it, and what is durable is not synced again */
 	assert_int_equal(store_checkpoint(f.store), 0);
-	expect_calls("log_create 3;proof 3;write;sync;slot 0;log_remove 1;");
+	expect_calls("proof 3;write;sync;slot 0;log_remove 1;log_create 4;");
 	/* without a record the segment stays */
 	assert_int_equal(store_checkpoint(f.store), 0);
 	expect_calls("write;sync;slot 1;log_remove 2;");
@@ -170,7 +170,7 @@ static void test_open_order(void **state)
 	f.io = io_mem_attach(f.medium);
 	watch(f.io);
 	assert_int_equal(store_open(f.io, &f.opts, &f.store, NULL, NULL), 0);
-	expect_calls("log_sync 1;log_create 2;write;sync;slot 1;");
+	expect_calls("log_sync 1;log_sync 2;log_create 3;write;sync;slot 1;log_create 4;");
 	store_fixture_free(&f);
 }
 
@@ -188,7 +188,7 @@ static void test_close_order(void **state)
 	err = store_close(f.store);
 	f.store = NULL;
 	assert_int_equal(err, 0);
-	expect_calls("log_create 2;log_sync 1;proof 2;write;sync;slot 1;write;sync;slot 0;"
+	expect_calls("log_sync 1;proof 2;write;sync;slot 1;write;sync;slot 0;"
 		     "log_remove 1;log_remove 2;");
 	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
 	assert_true(slots[0].clean && slots[1].clean);
@@ -275,7 +275,8 @@ static void test_full_disk(void **state)
 			assert_int_equal(store_graph_begin(f.store), 0);
 			store_graph_freeze(f.store, &(uint64_t){0});
 			err = store_graph_commit(f.store);
-			assert_int_equal(err, fault.hit ? ERR_FULL : 0);
+			/* the segment of the next checkpoint can be made then */
+			assert_int_equal(err, fault.hit && c != 0 ? ERR_FULL : 0);
 			io_mem_set_fault(f.medium, NULL, NULL);
 			store_get_stats(f.store, &stats);
 			assert_false(stats.poisoned);
