@@ -176,11 +176,61 @@ int wal_scan(const struct wal_scan_opts *opts, wal_visit visit, void *ctx,
 	     struct wal_report *report, struct err_msg *msg);
 void wal_report_release(struct wal_report *report);
 
+/* --- reading what is left of a damaged log --- */
+
+/* A place where a record should be and none is. */
+struct wal_hole {
+	uint64_t seq, offset;
+	uint64_t bytes; /* up to the next good record, or to the end of the segment */
+	bool at_end;	/* no good record follows in this segment */
+	bool empty;	/* nothing but zeros: the log ended here, or was never written */
+	/*
+	 * A head that looks like that of the missing record stands there, and all its bytes would fit
+	 * into the segment. What follows is from that head: nothing proves it.
+	 */
+	bool framed;
+	uint8_t type;
+	uint64_t lsn;
+	uint32_t length;      /* of the payload */
+	uint8_t payload[600]; /* its beginning; zeros behind it */
+};
+
+/* Called before the record that follows the hole is visited. Non-zero stops as for wal_visit. */
+typedef int (*wal_hole_visit)(void *ctx, const struct wal_hole *hole);
+
+struct wal_salvage_segment {
+	uint64_t seq, bytes;
+	bool header_ok;	 /* its header can be trusted */
+	bool foreign;	 /* of another store, or of another version: nothing was read */
+	bool unverified; /* its salt is lost: the chain of its records is all that speaks for them */
+	bool refused;	 /* the device refused to read parts of it */
+	uint64_t begins;  /* LSN of its first record, as its first blocks say or show; 0: unknown */
+	uint64_t records; /* visited by the last walk */
+};
+
+struct wal_salvage;
+
 /*
- * Visits every self-valid record above after_lsn of all segments from from_seq on, good chain or
- * not, in the order in which they lie there; an LSN can come twice. Segments without a readable
- * header are passed over. Errors as wal_scan.
+ * Opens the segments of a log that may be damaged anywhere, from opts->from_seq on. Nothing that is
+ * wrong in them is an error: only ERR_NOMEM, or a failure to list them.
  */
+int wal_salvage_open(struct wal_salvage **salvage_out, const struct wal_scan_opts *opts);
+void wal_salvage_close(struct wal_salvage *salvage); /* accepts NULL */
+/*
+ * Visits the records above opts->after_lsn that can be read, with ascending LSNs, good chain or not,
+ * without those that a later writer has made void. May be repeated. hole may be NULL.
+ */
+int wal_salvage_walk(struct wal_salvage *salvage, wal_visit visit, wal_hole_visit hole, void *ctx);
+/*
+ * Reads a record again at a place where a walk met it. Its payload is valid until the next call.
+ * ERR_DAMAGED when it is not there any more.
+ */
+int wal_salvage_read(struct wal_salvage *salvage, uint64_t seq, uint64_t offset,
+		     struct wal_record *record_out);
+/* Ascending; valid until wal_salvage_close. */
+const struct wal_salvage_segment *wal_salvage_segments(const struct wal_salvage *salvage,
+						       size_t *n_out);
+/* A walk alone. */
 int wal_salvage(const struct wal_scan_opts *opts, wal_visit visit, void *ctx);
 
 #endif

@@ -40,6 +40,40 @@ void wal_read_seek(struct wal_read *window, uint64_t seq)
 	window->start = 0;
 	window->len = 0;
 	window->at_end = false;
+	window->refused = false;
+}
+
+/* Reads block by block, and puts zeros for those that the device refuses. */
+static int read_around(struct wal_read *window, uint64_t offset, uint8_t *buf, size_t len,
+		       size_t *got_out)
+{
+	struct store_io *io = window->io;
+	uint64_t size = 0;
+	size_t done = 0;
+	int err = io->ops->log_size(io, window->seq, &size);
+
+	window->refused = true;
+	*got_out = 0;
+	if (err != 0)
+		return err == ERR_NOMEM ? err : 0;
+	if (offset >= size)
+		return 0;
+	if (len > size - offset)
+		len = (size_t)(size - offset);
+	while (done < len) {
+		size_t part = FORMAT_BLOCK - (size_t)((offset + done) % FORMAT_BLOCK), got = 0;
+
+		if (part > len - done)
+			part = len - done;
+		err = io->ops->log_read(io, window->seq, offset + done, buf + done, part, &got);
+		if (err == ERR_NOMEM)
+			return err;
+		if (err != 0 || got < part)
+			memset(buf + done + (err == 0 ? got : 0), 0, part - (err == 0 ? got : 0));
+		done += part;
+	}
+	*got_out = len;
+	return 0;
 }
 
 /* Makes buf start at offset, keeping what it already has from there on, and fills it. */
@@ -57,6 +91,9 @@ static int slide(struct wal_read *window, uint64_t offset)
 	window->len = kept;
 	err = io->ops->log_read(io, window->seq, offset + kept, window->buf + kept,
 				window->cap - kept, &got);
+	if (err != 0 && err != ERR_NOMEM && window->tolerant)
+		err = read_around(window, offset + kept, window->buf + kept, window->cap - kept,
+				  &got);
 	if (err != 0)
 		return err == ERR_NOMEM ? err : ERR_IO;
 	window->at_end = got < window->cap - kept;

@@ -20,6 +20,8 @@ struct wal_read {
 	uint64_t start; /* offset in the segment of buf[0] */
 	size_t len;	/* bytes of the segment in buf */
 	bool at_end;	/* the segment ends at start + len */
+	bool tolerant;	/* what the device refuses reads as zeros; set by the owner */
+	bool refused;	/* that has happened since the last seek */
 };
 
 /* longest: bytes of the longest segment that will be read; more is allowed but slower. */

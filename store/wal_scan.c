@@ -423,30 +423,3 @@ void wal_report_release(struct wal_report *report)
 	mem_free(report->segments);
 	memset(report, 0, sizeof(*report));
 }
-
-int wal_salvage(const struct wal_scan_opts *opts, wal_visit visit, void *ctx)
-{
-	struct wal_report report = {0};
-	struct scan scan = {.opts = opts, .report = &report};
-	int err;
-
-	err = open_scan(&scan, NULL);
-	for (size_t i = 0; err == 0 && i < scan.n; i++) {
-		const struct wal_segment *segment = &scan.segments[i];
-		struct wal_format_record found;
-		uint64_t offset = FORMAT_RECORDS_AT;
-		bool more = segment->header_ok;
-
-		wal_read_seek(&scan.window, segment->seq);
-		while (err == 0 && more) {
-			err = wal_read_find(&scan.window, &segment->header, &offset, &found, &more);
-			if (err != 0 || !more)
-				break;
-			offset += wal_format_size(found.record.length);
-			if (found.record.lsn > opts->after_lsn)
-				err = visit(ctx, &found.record);
-		}
-	}
-	close_scan(&scan);
-	return err;
-}
