@@ -15,6 +15,8 @@ int cmd_mkfs(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_wal(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
+int cmd_recover(int argc, char **argv);
+int cmd_compress(int argc, char **argv);
 
 /*
  * For commands that take one operand: prints help and returns 0 when asked for it, refuses what it

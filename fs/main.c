@@ -36,6 +36,8 @@ static const char help[] =
 	"  mkfs STORE                 create an empty store\n"
 	"  check STORE                verify everything in a store\n"
 	"  wal STORE                  list and verify the log of a store\n"
+	"  recover STORE OUT          save what can be read of a damaged store into a new one\n"
+	"  compress STORE OUT         write a store compactly into a new one\n"
 	"  stat STORE|MOUNTPOINT      dimension, metric, counts, sizes\n"
 	"  --version, --help\n";
 
@@ -44,10 +46,9 @@ static const struct {
 	const char *program; /* a program name that means it */
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"mkfs", "mkfs.vecfs", cmd_mkfs},
-	{"check", "fsck.vecfs", cmd_check},
-	{"wal", NULL, cmd_wal},
-	{"stat", NULL, cmd_stat},
+	{"mkfs", "mkfs.vecfs", cmd_mkfs}, {"check", "fsck.vecfs", cmd_check},
+	{"wal", NULL, cmd_wal},		  {"stat", NULL, cmd_stat},
+	{"recover", NULL, cmd_recover},	  {"compress", NULL, cmd_compress},
 };
 
 static const char *base_name(const char *path)
