@@ -186,7 +186,7 @@ static int fetch_older(struct run *run, const struct store_entry *entry, uint64_
 	struct store_entry found = {0};
 	struct slots_entry slot = {0};
 	struct wal_record record;
-	int err = salvage_log_older(&run->log, hash, entry->id, entry->id_len, below, &record);
+	int err = salvage_log_older(&run->log, entry->id, entry->id_len, below, &record);
 	int second = ERR_ABSENT;
 
 	if (err == 0 && take_put(run, &record))
@@ -357,6 +357,16 @@ static int find_name(struct run *run, uint32_t slot, const struct slots_entry *t
 	return err == ERR_NOMEM ? err : 0;
 }
 
+/* A renaming moved content from before a gap in the log, where the id may have got other content. */
+static void say_doubt(struct run *run, const struct salvage_node *node)
+{
+	if (node->doubtful)
+		say(run, true,
+		    "vectors/%.*s: what is saved came by a renaming after a lost part of the log; it "
+		    "may be older content, or that of another id",
+		    (int)node->id_len, salvage_log_id(&run->log, node));
+}
+
 /* What the base has under an id goes to the id that has it after the log. */
 static int emit(struct run *run, struct store_entry *entry, uint64_t hash)
 {
@@ -365,7 +375,7 @@ static int emit(struct run *run, struct store_entry *entry, uint64_t hash)
 	int err;
 
 	if (entry->id_len > 0)
-		node = salvage_log_node(&run->log, hash, entry->id, entry->id_len);
+		node = salvage_log_node(&run->log, entry->id, entry->id_len);
 	vector.entry = *entry;
 	if (node != NULL) {
 		node->seen = true;
@@ -377,6 +387,7 @@ static int emit(struct run *run, struct store_entry *entry, uint64_t hash)
 		vector.entry.id[to->id_len] = '\0';
 		if (to->attr_set)
 			vector.entry.attr = to->attr;
+		say_doubt(run, to);
 	}
 	err = fetch(run, entry, hash, vector.entry.id);
 	if (err != 0)
@@ -488,6 +499,7 @@ static void say_gap(struct run *run, uint64_t first, uint64_t last)
 		(void)snprintf(where, sizeof(where), " (segment %" PRIu64 " from byte %" PRIu64 ")",
 			       run->hole.seq, run->hole.offset);
 	}
+	run->log.gaps++;
 	say(run, true,
 	    "log records LSN %" PRIu64 " to %" PRIu64 "%s are lost%s. Ids that they wrote are "
 	    "missing or have older content; ids that they deleted or renamed may be back",
@@ -501,7 +513,7 @@ static int visit_hole(void *ctx, const struct wal_hole *hole)
 	if (has_base(run) && hole->seq < run->pages.slots[run->base].first_segment)
 		return 0;
 	run->hole = *hole;
-	run->has_hole = !hole->empty;
+	run->has_hole = true;
 	return 0;
 }
 
@@ -538,7 +550,13 @@ static void judge_tail(struct run *run, uint64_t begins)
 	if (!run->has_hole)
 		return;
 	hole_text(&run->hole, what, sizeof(what));
-	if (run->hole.framed || run->hole.bytes > FORMAT_VALUE_MAX + 8192)
+	if (run->hole.empty)
+		say(run, false,
+		    "the log ends in %" PRIu64
+		    " bytes of zeros, where the records after LSN %" PRIu64
+		    " never reached the disk, or are lost",
+		    run->hole.bytes, run->expected - (run->expected > 0));
+	else if (run->hole.framed || run->hole.bytes > FORMAT_VALUE_MAX + 8192)
 		say(run, true,
 		    "the log is damaged from segment %" PRIu64 ", byte %" PRIu64
 		    " to its end (%" PRIu64
@@ -547,7 +565,8 @@ static void judge_tail(struct run *run, uint64_t begins)
 	else
 		say(run, false,
 		    "the log ends in %" PRIu64
-		    " bytes of an unfinished record, which was never acknowledged",
+		    " bytes of a record that was never finished and so never acknowledged; should "
+		    "it be a damaged one, what it wrote or deleted is lost",
 		    run->hole.bytes);
 }
 
@@ -648,6 +667,7 @@ static int visit_puts(void *ctx, const struct wal_record *record)
 		    vector.entry.id, vector.size, run->value_size);
 		return 0;
 	}
+	say_doubt(run, node);
 	return give(run, &vector, false);
 }
 
@@ -678,7 +698,7 @@ static void say_left_over(struct run *run)
 static int choose_base(struct run *run)
 {
 	const struct head_slot *slots = run->pages.slots;
-	uint64_t bad = 0;
+	uint64_t bad = 0, bad_older = 0;
 	int err = 0;
 
 	run->base = 0;
@@ -689,13 +709,15 @@ static int choose_base(struct run *run)
 	if (err != 0 || bad == 0 ||
 	    !salvage_log_covers(&run->log, slots[1].ckpt_lsn + 1, slots[0].ckpt_lsn))
 		return err;
-	err = salvage_count_bad(&run->pages, 1, &bad);
-	if (err == 0 && bad == 0) {
+	err = salvage_count_bad(&run->pages, 1, &bad_older);
+	/* with the same damage the older one is no worse, and the log names what it wrote since */
+	if (err == 0 && bad_older <= bad) {
 		run->base = 1;
 		run->other = 0;
-		say(run, false,
-		    "ids or slot table of the newest commit slot are damaged; the older one and "
-		    "the log give the same state");
+		if (bad_older < bad)
+			say(run, false,
+			    "ids or slot table of the newest commit slot are damaged; the older one "
+			    "and the log are used");
 	}
 	return err;
 }

@@ -252,9 +252,10 @@ int salvage_log_name(struct salvage_log *log, uint64_t hash, char id_out[FORMAT_
 	return ERR_ABSENT;
 }
 
-int salvage_log_older(struct salvage_log *log, uint64_t hash, const char *id, size_t len,
-		      uint64_t below, struct wal_record *record_out)
+int salvage_log_older(struct salvage_log *log, const char *id, size_t len, uint64_t below,
+		      struct wal_record *record_out)
 {
+	const uint64_t hash = salvage_log_hash(log, id, len);
 	uint64_t best = 0;
 
 	for (size_t i = first_hash(log, hash); i < log->n_mentions; i++) {
@@ -357,17 +358,18 @@ static int get_node(struct salvage_log *log, const char *id, size_t len, uint32_
 	return 0;
 }
 
-struct salvage_node *salvage_log_node(const struct salvage_log *log, uint64_t hash, const char *id,
-				      size_t len)
+struct salvage_node *salvage_log_node(const struct salvage_log *log, const char *id, size_t len)
 {
-	uint32_t number = find_node(log, hash, id, len);
+	uint32_t number = find_node(log, salvage_log_hash(log, id, len), id, len);
 
 	return number == SALVAGE_NONE ? NULL : &log->nodes[number];
 }
 
 struct salvage_node *salvage_log_node_of_hash(const struct salvage_log *log, uint64_t hash)
 {
-	return salvage_log_node(log, hash, NULL, 0);
+	uint32_t number = find_node(log, hash, NULL, 0);
+
+	return number == SALVAGE_NONE ? NULL : &log->nodes[number];
 }
 
 /* --- applying records --- */
@@ -392,6 +394,8 @@ static void move(struct salvage_log *log, uint32_t from_number, uint32_t to_numb
 	to->ino = from->ino;
 	to->attr = from->attr;
 	to->attr_set = from->attr_set;
+	to->gaps = from->gaps;
+	to->doubtful = from->doubtful || from->gaps < log->gaps;
 	if (to->content == SALVAGE_BASE)
 		log->nodes[to->from].to = to_number;
 	if (to->content == SALVAGE_GONE) { /* there was one: the record that made it is missing */
@@ -413,6 +417,8 @@ static void exchange(struct salvage_log *log, uint32_t a_number, uint32_t b_numb
 	b->ino = was.ino;
 	b->attr = was.attr;
 	b->attr_set = was.attr_set;
+	b->gaps = was.gaps;
+	b->doubtful = was.doubtful || was.gaps < log->gaps;
 	if (b->content == SALVAGE_BASE)
 		log->nodes[b->from].to = b_number;
 }
@@ -437,6 +443,8 @@ static int apply_put(struct salvage_log *log, const struct wal_record *record)
 	log->nodes[number].ino = entry.ino;
 	log->nodes[number].attr = entry.attr;
 	log->nodes[number].attr_set = true;
+	log->nodes[number].gaps = log->gaps;
+	log->nodes[number].doubtful = false;
 	return 0;
 }
 

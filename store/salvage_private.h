@@ -106,13 +106,16 @@ struct salvage_node {
 	uint64_t ino;
 	enum salvage_content content;
 	bool attr_set;
-	bool seen; /* the checkpoint had this id */
+	bool seen;     /* the checkpoint had this id */
+	bool doubtful; /* the content came by a renaming, and is from before a gap */
+	uint32_t gaps; /* in the log before the content was written */
 	uint8_t id_len;
 };
 
 struct salvage_log {
 	struct wal_salvage *wal; /* NULL: there is none */
-	uint64_t id_seed;
+	uint64_t
+		id_seed; /* of the store; 0 when the header is lost: then hashes are of use here alone */
 	uint32_t value_size;		  /* of the first PUT seen, 0 before */
 	struct salvage_mention *mentions; /* by LSN */
 	uint32_t *by_hash;		  /* numbers of mentions, by hash, then LSN */
@@ -125,6 +128,7 @@ struct salvage_log {
 	size_t names_len, names_cap;
 	uint32_t *puts; /* nodes with SALVAGE_PUT, by LSN */
 	size_t n_puts;
+	uint32_t gaps;		 /* parts of the log that are missing, so far */
 	uint64_t contradictions; /* records that did not fit what was before them */
 };
 
@@ -140,17 +144,16 @@ int salvage_log_put(struct salvage_log *log, uint64_t lsn, struct wal_record *re
 int salvage_log_name(struct salvage_log *log, uint64_t hash, char id_out[FORMAT_ID_MAX + 1],
 		     size_t *len_out);
 /* The newest PUT of an id below an LSN. ERR_ABSENT. */
-int salvage_log_older(struct salvage_log *log, uint64_t hash, const char *id, size_t len,
-		      uint64_t below, struct wal_record *record_out);
+int salvage_log_older(struct salvage_log *log, const char *id, size_t len, uint64_t below,
+		      struct wal_record *record_out);
 
 /* Takes a record after the checkpoint into account, in ascending order of LSN. */
 int salvage_log_apply(struct salvage_log *log, const struct wal_record *record);
 /* After the last one. */
 int salvage_log_settle(struct salvage_log *log);
 /* NULL when the log does not speak of the id. */
-struct salvage_node *salvage_log_node(const struct salvage_log *log, uint64_t hash, const char *id,
-				      size_t len);
-/* By hash alone. */
+struct salvage_node *salvage_log_node(const struct salvage_log *log, const char *id, size_t len);
+/* By the hash of the store alone; only while id_seed is that of the store. */
 struct salvage_node *salvage_log_node_of_hash(const struct salvage_log *log, uint64_t hash);
 /* The id whose content is that of the PUT record with this LSN; NULL: none. */
 struct salvage_node *salvage_log_owner(const struct salvage_log *log, uint64_t lsn);

@@ -41,14 +41,14 @@ static bool head_of_slot(const struct format_slot *in, struct head *head_out)
 	       head_out->page_size <= FORMAT_PAGE_MAX;
 }
 
-/* A head that cannot be read has zeros there. */
+/* What cannot be read is bytes that are neither a block of ours nor one never written. */
 static int read_block(struct store_io *io, uint64_t offset, void *block)
 {
 	int err = io->ops->read(io, offset, block, FORMAT_BLOCK);
 
 	if (err == 0 || err == ERR_NOMEM)
 		return err;
-	memset(block, 0, FORMAT_BLOCK);
+	memset(block, 0xff, FORMAT_BLOCK);
 	return 0;
 }
 
@@ -64,6 +64,9 @@ static void take_slots(struct salvage_pages *pages, const struct format_slot blo
 		else
 			pages->slot_bad[i] = err != ERR_ABSENT;
 	}
+	/* zeros are right only while there was one generation */
+	if (pages->n == 1 && pages->slots[0].generation > 1)
+		pages->slot_bad[(pages->slots[0].generation + 1) & 1] = true;
 	if (pages->n == 2 && pages->slots[1].generation > pages->slots[0].generation) {
 		slot = pages->slots[0];
 		pages->slots[0] = pages->slots[1];
