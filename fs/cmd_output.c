@@ -31,11 +31,13 @@ static void stop(int signal_number)
 static void catch_signals(void)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = stop};
+	struct sigaction action = {.sa_handler = stop}, was;
 
 	(void)sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		(void)sigaction(numbers[i], &action, NULL); /* the numbers are right */
+		/* what nohup and shells have set to be ignored stays so */
+		if (sigaction(numbers[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
+			(void)sigaction(numbers[i], &action, NULL); /* the numbers are right */
 }
 
 /* --- the command line --- */

@@ -28,6 +28,12 @@ for command in mkfs check wal stat; do
 	refused 2 "--colour" "$VECFS" "$command" "$work/s" --colour
 	refused 2 "too many" "$VECFS" "$command" "$work/s" more
 done
+for command in recover compress; do
+	exits 0 "usage: vecfs $command" "$VECFS" "$command" --help
+	refused 2 "missing" "$VECFS" "$command" "$work/s"
+	refused 2 "--colour" "$VECFS" "$command" "$work/s" --colour
+	refused 2 "too many" "$VECFS" "$command" "$work/s" "$work/out" more
+done
 ! "$VECFS" --help >/dev/full 2>/dev/null
 check $? "output that cannot be written is an error"
 
