@@ -17,6 +17,7 @@
 #include "store/base.h"
 #include "store/mem.h"
 
+#define DIRTY_MIN (64ull << 20) /* less would write the pages of ids again and again */
 #define LOOK_EVERY 256u /* puts between two looks at how much has gathered */
 #define TEMP_TAIL 22u	/* ".new-", 16 digits, the end */
 
@@ -145,7 +146,7 @@ int cmd_output_create(struct cmd_output *output, const struct store_geometry *ge
 		rc = store_create(output->io, geometry, msg);
 	if (rc == 0)
 		rc = store_open(output->io, &opts, &output->store, NULL, msg);
-	output->dirty_max = cache_bytes;
+	output->dirty_max = cache_bytes > DIRTY_MIN ? cache_bytes : DIRTY_MIN;
 	return rc;
 }
 
