@@ -18,8 +18,8 @@
 #include "store/mem.h"
 
 #define DIRTY_MIN (64ull << 20) /* less would write the pages of ids again and again */
-#define LOOK_EVERY 256u /* puts between two looks at how much has gathered */
-#define TEMP_TAIL 22u	/* ".new-", 16 digits, the end */
+#define LOOK_EVERY 256u		/* puts between two looks at how much has gathered */
+#define TEMP_TAIL 22u		/* ".new-", 16 digits, the end */
 
 static volatile sig_atomic_t stopped;
 
