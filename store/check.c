@@ -6,10 +6,9 @@
  * every live value.
  */
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "store/damage.h"
 #include "store/freelist.h"
 #include "store/mem.h"
 #include "store/page.h"
@@ -18,7 +17,7 @@
 struct check {
 	struct store *store;
 	bool (*value_bad)(void *ctx, const void *value, uint32_t size);
-	store_finding finding;
+	struct damage_say say;
 	store_progress progress;
 	void *ctx;
 	struct store_check_report *report;
@@ -26,55 +25,10 @@ struct check {
 	uint64_t done, total; /* pages, for progress */
 };
 
-static const char *const space_names[FORMAT_SPACES] = {"value", "slot table", "id directory", "id",
-						       "graph", "code",	      "graph header"};
-
-__attribute__((format(printf, 3, 4))) static void say(struct check *check, bool damage,
-						      const char *format, ...)
-{
-	char text[600];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args); /* a cut text is accepted */
-	va_end(args);
-	if (damage)
-		check->report->damages++;
-	else
-		check->report->remarks++;
-	check->finding(check->ctx, damage, text);
-}
-
 static void show_progress(struct check *check, const char *what)
 {
 	if (check->progress != NULL && check->done % 256 == 0)
 		check->progress(check->ctx, what, check->done, check->total);
-}
-
-/* Names the ids whose values lie on a damaged page. */
-static void say_ids(struct check *check, uint32_t number)
-{
-	struct store *store = check->store;
-	uint32_t count = store_slots(store), pages, per = 1, first;
-	struct store_entry entry;
-
-	if (store->slots.value_size == 0)
-		return;
-	if (store->slots.value_size <= store->head.page_size)
-		per = store->head.page_size / store->slots.value_size;
-	/* slots grow with pages: find the first one on this page, or the one whose run has it */
-	first = per > 1 ? number * per : 0;
-	while (first < count && slots_value_page(&store->slots, first, &pages) + pages <= number)
-		first++;
-	for (uint32_t slot = first; slot < count && slot < first + per; slot++) {
-		if (slots_value_page(&store->slots, slot, &pages) > number)
-			break;
-		if (store_slot_entry(store, slot, &entry) == 0)
-			say(check, true,
-			    "vectors/%s cannot be read; write it again, or copy the rest out of a "
-			    "mount",
-			    entry.id);
-	}
 }
 
 static void check_page(struct check *check, enum format_space space, uint32_t number)
@@ -92,21 +46,39 @@ static void check_page(struct check *check, enum format_space space, uint32_t nu
 	check->report->bytes += at.bytes;
 	err = pager_read_place(pager, page->place, page->checksum,
 			       page_seed(pager->uuid, space, number), check->buf);
-	if (err == 0)
+	if (err != 0)
+		damage_say_page(&check->say, check->store, space, number, page->place, err);
+}
+
+/* Both copies of a page of a space's map; opening was content with one. */
+static void check_map_page(struct check *check, enum format_space space, unsigned level,
+			   size_t index)
+{
+	struct pager *pager = check->store->pager;
+	const struct pager_node *node = &pager->spaces[space].levels[level].nodes[index];
+	uint64_t seed = page_map_seed(pager->uuid, space, level, index);
+	int err[2];
+
+	if (node->place[0] == 0)
 		return;
-	say(check, true,
-	    "Page checksum mismatch: %s page %" PRIu32 " at byte %" PRIu64 " of the file (%s)%s",
-	    space_names[space], number, at.block * FORMAT_BLOCK, err_str(err),
-	    space >= FORMAT_SPACE_GRAPH ?
-		    "; the graph is built anew at the next mount, no vector is lost" :
-		    "");
-	if (space == FORMAT_SPACE_VALUE)
-		say_ids(check, number);
-	else if (space == FORMAT_SPACE_BUCKET)
-		say(check, true,
-		    "the ids on id page %" PRIu32 " cannot be found by name; restore "
-		    "the store from a copy",
-		    number);
+	for (int copy = 0; copy < 2; copy++)
+		err[copy] = pager_read_place(pager, node->place[copy], node->checksum, seed,
+					     check->buf);
+	for (int copy = 0; copy < 2; copy++)
+		if (err[copy] != 0)
+			damage_say_map(&check->say, space, node->place[copy], err[1 - copy] != 0,
+				       err[copy]);
+}
+
+static void check_maps(struct check *check)
+{
+	for (int s = 0; s < FORMAT_SPACES; s++) {
+		struct pager_space *space = &check->store->pager->spaces[s];
+
+		for (unsigned l = 0; l < PAGER_LEVELS; l++)
+			for (size_t i = 0; i < space->levels[l].n; i++)
+				check_map_page(check, (enum format_space)s, l, i);
+	}
 }
 
 static void check_pages(struct check *check)
@@ -139,9 +111,10 @@ static void check_free_list(struct check *check)
 				NULL, check_extent, check);
 
 	if (err != 0)
-		say(check, true,
-		    "the free list is wrong (%s); the next mount rebuilds it from the page map",
-		    err == ERR_EXISTS ? "it names a block that is in use" : err_str(err));
+		damage_say(
+			&check->say, true,
+			"the free list is wrong (%s); the next mount rebuilds it from the page map",
+			err == ERR_EXISTS ? "it names a block that is in use" : err_str(err));
 }
 
 static void check_tables(struct check *check)
@@ -153,15 +126,17 @@ static void check_tables(struct check *check)
 	epoch_enter(store->epoch);
 	err = ids_check(&store->ids, &entries);
 	if (err != 0)
-		say(check, true, "the id index is inconsistent (%s); restore the store from a copy",
-		    err_str(err));
+		damage_say(&check->say, true,
+			   "the id index is inconsistent (%s); restore the store from a copy",
+			   err_str(err));
 	else if (entries != store->slots.live)
-		say(check, true,
-		    "the id index has %" PRIu64 " ids, the slot table %" PRIu64 " live slots",
-		    entries, (uint64_t)store->slots.live);
+		damage_say(&check->say, true,
+			   "the id index has %" PRIu64 " ids, the slot table %" PRIu64
+			   " live slots",
+			   entries, (uint64_t)store->slots.live);
 	err = slots_check(&store->slots);
 	if (err != 0)
-		say(check, true, "the slot table is inconsistent (%s)", err_str(err));
+		damage_say(&check->say, true, "the slot table is inconsistent (%s)", err_str(err));
 	epoch_leave(store->epoch);
 	check->report->vectors = entries;
 }
@@ -180,17 +155,18 @@ static void check_value(struct check *check, uint32_t slot)
 		goto out;
 	err = store_slot_entry(store, slot, &entry);
 	if (err != 0) {
-		say(check, true, "slot %" PRIu32 " is live but no id names it", slot);
+		damage_say(&check->say, true, "slot %" PRIu32 " is live but no id names it", slot);
 		goto out;
 	}
 	/* a page that fails was reported with its ids by check_pages */
 	if (slots_value(&store->slots, slot, STORE_HINT_SCAN, &value) == 0 &&
 	    check->value_bad != NULL &&
 	    check->value_bad(check->ctx, value, store->slots.value_size))
-		say(check, true,
-		    "vectors/%s holds numbers that cannot be stored (NaN or infinite); write it "
-		    "again",
-		    entry.id);
+		damage_say(
+			&check->say, true,
+			"vectors/%s holds numbers that cannot be stored (NaN or infinite); write it "
+			"again",
+			entry.id);
 out:
 	epoch_leave(store->epoch);
 }
@@ -218,23 +194,29 @@ static void check_opening(struct check *check, const struct store_open_report *r
 	unsigned n;
 
 	check->report->log_records = log->records;
+	if (log->verdict == WAL_DAMAGED)
+		damage_say_log(&check->say, check->store->io->ops->name(check->store->io), log);
 	if (head_read(check->store->io, &head, slots, &n, &bad, NULL) == 0 && bad)
-		say(check, true,
-		    "a commit slot is damaged; the other one and the log give the "
-		    "full state, the next mount writes it anew");
+		damage_say(&check->say, true,
+			   "a commit slot is damaged; the other one and the log give the "
+			   "full state, the next mount writes it anew");
 	else if (report->older_slot)
-		say(check, true,
-		    "the newest commit slot points to a damaged page map; the older "
-		    "one and the log give the full state");
-	if (report->cut_bytes != 0 || report->discarded != 0)
-		say(check, false, "%s", report->note.text);
+		damage_say(&check->say, true,
+			   "the newest commit slot points to a damaged page map; the older "
+			   "one and the log give the full state");
+	if (log->verdict != WAL_DAMAGED && (report->cut_bytes != 0 || report->discarded != 0))
+		damage_say(&check->say, false, "%s", report->note.text);
 }
 
 static struct store *open_for_check(struct store_io *io, struct check *check,
 				    struct store_open_report *report, struct wal_report *log,
 				    struct err_msg *msg, int *err)
 {
-	struct store_opts opts = {.read_only = true, .cache_bytes = 64u << 20};
+	struct store_opts opts = {
+		.read_only = true,
+		.recover_prefix = true, /* a damaged log is a finding, the rest is looked at too */
+		.cache_bytes = 64u << 20,
+	};
 	struct store *store = store_new(io, &opts);
 
 	if (store == NULL) {
@@ -251,7 +233,7 @@ int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *va
 		struct store_check_report *report_out, struct err_msg *msg)
 {
 	struct check check = {.value_bad = value_bad,
-			      .finding = finding,
+			      .say = {.finding = finding, .ctx = ctx},
 			      .progress = progress,
 			      .ctx = ctx,
 			      .report = report_out};
@@ -270,7 +252,7 @@ int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *va
 		goto out;
 	store = open_for_check(io, &check, &report, &log, &why, &err);
 	if (err == ERR_DAMAGED) {
-		say(&check, true, "%s", why.text);
+		damage_say(&check.say, true, "%s", why.text);
 		err = 0;
 		goto out;
 	}
@@ -280,11 +262,14 @@ int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *va
 		goto out;
 	}
 	check_opening(&check, &report, &log);
+	check_maps(&check);
 	check_pages(&check);
 	check_free_list(&check);
 	check_tables(&check);
 	check_values(&check);
 out:
+	report_out->damages = check.say.damages;
+	report_out->remarks = check.say.remarks;
 	wal_report_release(&log);
 	store_abandon(store);
 	mem_free(check.buf);

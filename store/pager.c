@@ -205,6 +205,17 @@ out:
 	return err;
 }
 
+void pager_note(struct pager *pager, struct pager_page *page, int err)
+{
+	bool bad = err == ERR_DAMAGED || err == ERR_IO;
+
+	/* out of memory says nothing of the page */
+	if ((err != 0 && !bad) || atomic_load_explicit(&page->damaged, memory_order_relaxed) == bad)
+		return;
+	if (atomic_exchange(&page->damaged, bad) != bad)
+		atomic_fetch_add(&pager->damaged, bad ? 1 : (uint64_t)-1);
+}
+
 /* --- eviction --- */
 
 /* Gives frames back whose readers have all left. lock held. */
@@ -359,6 +370,7 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	if (err == 0 && page->place != 0 && pager->spaces[space].valid != NULL &&
 	    !pager->spaces[space].valid(frame, pager->page_size))
 		err = ERR_DAMAGED;
+	pager_note(pager, page, err);
 	(void)pthread_mutex_lock(&pager->lock);
 	/* room also for the pages in limbo, which may come back */
 	if (err == 0)

@@ -56,6 +56,7 @@ struct pager_page {
 	_Atomic uint8_t heat; /* chances left when the clock hand passes */
 	uint8_t copied;	      /* frozen content was taken; guarded by group->lock */
 	uint8_t preimage;     /* it lies in group->preimages; guarded by group->lock */
+	_Atomic bool damaged; /* its stored bytes could not be read, as far as anyone has tried */
 };
 
 struct pager_chunk {
@@ -150,6 +151,7 @@ struct pager {
 	_Atomic uint64_t resident[STORE_CLASSES]; /* bytes */
 	_Atomic uint64_t misses[STORE_CLASSES], evictions[STORE_CLASSES];
 	_Atomic uint64_t decompressions;
+	_Atomic uint64_t damaged; /* pages marked so */
 
 	pthread_mutex_t alloc_lock;
 	struct alloc *alloc;	       /* guarded by alloc_lock */
@@ -250,6 +252,12 @@ void pager_extents_release(struct pager_extents *extents);
 /* Reads what a place names into page (page_size bytes), checks and decodes it. */
 int pager_read_place(struct pager *pager, uint64_t place, uint64_t checksum, uint64_t seed,
 		     void *page);
+
+/*
+ * Notes whether the stored bytes of a page can be read: they were read with err. Any thread, no lock;
+ * what is marked is counted in pager->damaged.
+ */
+void pager_note(struct pager *pager, struct pager_page *page, int err);
 
 /* Invariants 1 and 4 over all pages, when nobody changes anything. 0 or ERR_DAMAGED. */
 int pager_check(struct pager *pager);

@@ -109,6 +109,7 @@ int pager_set_place(struct pager *pager, enum format_space name, uint32_t number
 	}
 	__atomic_store_n(&page->place, place, __ATOMIC_RELAXED); /* pager_prefetch looks on */
 	page->checksum = checksum;
+	pager_note(pager, page, 0); /* what was bad on disk is replaced */
 	page->placed_gen = group->frozen_gen != 0 ? group->frozen_gen : atomic_load(&group->gen);
 	leaves->nodes[leaf].dirty = true;
 	return 0;

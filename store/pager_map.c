@@ -270,6 +270,7 @@ int pager_reset_space(struct pager *pager, enum format_space name)
 		struct pager_page *page = pager_page(pager, name, i);
 
 		err = drop_place(pager, group, &page->place, page->placed_gen);
+		pager_note(pager, page, 0);
 	}
 	for (unsigned l = 0; l < PAGER_LEVELS; l++) {
 		for (size_t i = 0; err == 0 && i < space->levels[l].n; i++) {
@@ -424,8 +425,11 @@ int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES
 	for (int s = 0; err == 0 && s < FORMAT_SPACES; s++) {
 		err = load_map(pager, (enum format_space)s, &roots[s], blocks, bytes);
 		if (err != 0)
-			(void)err_set(msg, err, "%s: the page map of the %s cannot be read: %s",
-				      pager->io->ops->name(pager->io), names[s], err_str(err));
+			(void)err_set(msg, err,
+				      "%s: the page map of the %s cannot be read: %s; restore the "
+				      "store from a copy",
+				      pager->io->ops->name(pager->io), names[s],
+				      err == ERR_DAMAGED ? "Page checksum mismatch" : err_str(err));
 	}
 	mem_free(bytes);
 	return err;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/damage.h"
 #include "store/freelist.h"
 #include "store/mem.h"
 #include "store/store_private.h"
@@ -108,8 +109,7 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 		epoch_leave(store->epoch);
 	}
 	if (err != 0)
-		return err_set(msg, err, "%s: the slot table cannot be read: %s",
-			       store->io->ops->name(store->io), err_str(err));
+		return damage_explain_open(store, "the slot table cannot be read", err, msg);
 	store->slot = *slot;
 	store->file_blocks = size / FORMAT_BLOCK;
 	store->next_ino = slot->next_ino;
@@ -247,8 +247,7 @@ static int replay_log(struct store *store, struct store_open_report *report, str
 			       store->io->ops->name(store->io),
 			       (unsigned long long)store->slot.first_segment);
 	if (err != 0 && (msg == NULL || msg->text[0] == '\0'))
-		return err_set(msg, err, "WAL replay failed: %s: %s",
-			       store->io->ops->name(store->io), err_str(err));
+		return damage_explain_open(store, "WAL replay failed", err, msg);
 	return err != 0 ? err : judge_log(store, log, report, msg);
 }
 
@@ -272,8 +271,7 @@ int recover_load(struct store *store, struct store_open_report *report, struct w
 	err = slots_load(&store->slots);
 	epoch_leave(store->epoch);
 	if (err != 0)
-		return err_set(msg, err, "%s: the slot table cannot be read: %s",
-			       store->io->ops->name(store->io), err_str(err));
+		return damage_explain_open(store, "the slot table cannot be read", err, msg);
 	return 0;
 }
 

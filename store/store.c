@@ -455,6 +455,7 @@ static void pager_stats(struct store *store, struct store_stats *out)
 			   atomic_load(&pager->groups[PAGER_GRAPH].dirty_bytes);
 	out->cache_limit = atomic_load(&pager->limit);
 	out->decompressions = atomic_load(&pager->decompressions);
+	out->damaged_pages = atomic_load(&pager->damaged);
 	(void)pthread_mutex_lock(&pager->alloc_lock);
 	out->file_bytes = alloc_end(pager->alloc) * FORMAT_BLOCK;
 	out->free_bytes = alloc_free_blocks(pager->alloc) * FORMAT_BLOCK;

@@ -140,6 +140,14 @@ int store_get(struct store *store, const char *id, size_t id_len, struct store_e
 	      void *value_out);
 
 /*
+ * After store_get (or what is built on it) failed with err: when a page is to blame, a sentence that
+ * names it, the ids on it and what to do. Otherwise msg stays as it is. Returns err. With no lock
+ * held; inside a read section or not. The slot is that of a value whose read has failed.
+ */
+int store_explain(struct store *store, const char *id, size_t id_len, int err, struct err_msg *msg);
+int store_explain_slot(struct store *store, uint32_t slot, int err, struct err_msg *msg);
+
+/*
  * Lists ids in an order that does not change while they exist: *cursor starts at 0 and afterwards
  * names the last entry given. Fills up to cap entries; *n_out < cap only at the end. An id present
  * during the whole listing is given exactly once. Each entry has its own cursor in cursors[i]
@@ -212,6 +220,7 @@ int store_value_prefetch(struct store *store, const uint32_t *slots, size_t n);
 /* --- pages of the layer above --- */
 
 enum store_space {
+	STORE_VALUE = FORMAT_SPACE_VALUE, /* the values, named by store_verify alone */
 	STORE_GRAPH = FORMAT_SPACE_GRAPH, /* cached, changed in place through store_page_change */
 	STORE_CODE = FORMAT_SPACE_CODE,	  /* written and read whole, never cached */
 	STORE_AUX = FORMAT_SPACE_AUX,	  /* likewise */
@@ -272,6 +281,7 @@ struct store_stats {
 	uint64_t resident_bytes[STORE_CLASSES];
 	uint64_t dirty_bytes, cache_limit;
 	uint64_t decompressions;
+	uint64_t damaged_pages;		  /* pages known to be unreadable on disk */
 	uint64_t space_total, space_free; /* of the medium */
 	bool poisoned;
 };
@@ -296,6 +306,33 @@ struct store_check_report {
 int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *value, uint32_t size),
 		store_finding finding, store_progress progress, void *ctx,
 		struct store_check_report *report_out, struct err_msg *msg);
+
+/*
+ * Verifies an open store while it serves: every stored page as it is on disk now, page maps, both
+ * commit slots, places and free list, ids against slots, and the log as far as it was written when the
+ * call began. Readers and writers go on; checkpoints wait while the log is read. For a thread of low
+ * priority. 0 also when damage was found (see report); ERR_INTERRUPTED; ERR_NOMEM; ERR_IO.
+ */
+struct store_verify_opts {
+	store_finding finding;
+	/* Asked now and then; true ends the work. May be NULL. */
+	bool (*cancelled)(void *ctx);
+	/*
+	 * Judges a good page of the layer above, or of values (store_page_size bytes): true with a
+	 * sentence in why when it cannot be what was written. May be NULL.
+	 */
+	bool (*page_bad)(void *ctx, enum store_space space, uint32_t page, const void *bytes,
+			 char *why, size_t why_size);
+	/* A page of a space cannot be read; the finding follows from here. May be NULL. */
+	void (*page_lost)(void *ctx, enum store_space space);
+	void *ctx;
+};
+struct store_verify_report {
+	uint64_t pages, bytes, vectors, log_records;
+	uint64_t damages;
+};
+int store_verify(struct store *store, const struct store_verify_opts *opts,
+		 struct store_verify_report *report_out);
 
 /*
  * What the static header and the newest slot say, without recovery. Opens io, which must not be open

@@ -1,0 +1,373 @@
+/*
+ * test_store_verify.c - store_verify on an open store: nothing found where nothing is wrong, also
+ * beside writers and checkpoints; each kind of damage found, and named.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store/page.h"
+#include "store/store.h"
+#include "store/store_private.h"
+#include "tests/support/io_mem.h"
+
+#define IDS 300u
+#define WORDS 100u
+
+struct findings {
+	unsigned damages, lost;
+	unsigned stop_after; /* questions whether to go on; 0: never stop */
+	unsigned asked;
+	char all[40000];
+	size_t len;
+};
+
+static void note(void *ctx, bool damage, const char *text)
+{
+	struct findings *found = ctx;
+
+	found->damages += damage;
+	if (found->len + strlen(text) + 2 < sizeof(found->all))
+		found->len += (size_t)sprintf(found->all + found->len, "%s\n", text);
+}
+
+static bool stop(void *ctx)
+{
+	struct findings *found = ctx;
+
+	return found->stop_after != 0 && ++found->asked >= found->stop_after;
+}
+
+static bool first_is_negative(void *ctx, enum store_space space, uint32_t page, const void *bytes,
+			      char *why, size_t why_size)
+{
+	float v;
+
+	(void)ctx;
+	memcpy(&v, bytes, sizeof(v));
+	if (space != STORE_VALUE || v >= 0)
+		return false;
+	snprintf(why, why_size, "page %u is negative", (unsigned)page);
+	return true;
+}
+
+static void lost(void *ctx, enum store_space space)
+{
+	struct findings *found = ctx;
+
+	(void)space;
+	found->lost++;
+}
+
+static int verify(struct store *store, struct findings *found, struct store_verify_report *report)
+{
+	struct store_verify_opts opts = {.finding = note,
+					 .cancelled = stop,
+					 .page_bad = first_is_negative,
+					 .page_lost = lost,
+					 .ctx = found};
+	int err = store_verify(store, &opts, report);
+
+	assert_int_equal(report->damages, found->damages);
+	return err;
+}
+
+/* A new one in *found; must find nothing. */
+static void finds_nothing(struct store *store, struct store_verify_report *report)
+{
+	struct findings found = {0};
+
+	assert_int_equal(verify(store, &found, report), 0);
+	assert_string_equal(found.all, "");
+}
+
+static void finds(struct store *store, const char *words)
+{
+	struct store_verify_report report;
+	struct findings found = {0};
+
+	assert_int_equal(verify(store, &found, &report), 0);
+	if (found.damages == 0 || strstr(found.all, words) == NULL)
+		fail_msg("'%s' is not in: %s", words, found.all);
+}
+
+static void put(struct store *store, uint32_t id, float first)
+{
+	struct store_attr attr = {.mode = 0644};
+	float value[WORDS];
+	char name[32];
+	size_t len = (size_t)sprintf(name, "picture-%u", (unsigned)id);
+
+	for (uint32_t i = 0; i < WORDS; i++)
+		value[i] = first + (float)(i * id % 17);
+	assert_int_equal(
+		store_put(store, name, len, value, sizeof(value), &attr, 0, NULL, NULL, NULL), 0);
+}
+
+struct fixture {
+	struct io_mem *medium;
+	struct store_io *io;
+	struct store *store;
+};
+
+static void open_it(struct fixture *f, bool background)
+{
+	struct store_opts opts = {.cache_bytes = 1 << 20, .background = background};
+
+	f->io = io_mem_attach(f->medium);
+	assert_int_equal(store_open(f->io, &opts, &f->store, NULL, NULL), 0);
+}
+
+static void make(struct fixture *f)
+{
+	struct store_geometry geometry = {.page_size = 4096};
+	struct store_io *io;
+
+	f->medium = io_mem_new(5);
+	io = io_mem_attach(f->medium);
+	assert_int_equal(store_create(io, &geometry, NULL), 0);
+	io->ops->close(io);
+	open_it(f, false);
+	for (uint32_t id = 0; id < IDS; id++)
+		put(f->store, id, 1.0f);
+	assert_int_equal(store_delete(f->store, "picture-7", 9, NULL, NULL, NULL), 0);
+	/* two, so that both slots speak of pages */
+	assert_int_equal(store_checkpoint(f->store), 0);
+	put(f->store, 8, 2.0f);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	put(f->store, 9, 2.0f);
+}
+
+static void unmake(struct fixture *f)
+{
+	store_abandon(f->store);
+	f->io->ops->close(f->io);
+	io_mem_free(f->medium);
+}
+
+static uint8_t *byte_at(struct fixture *f, uint64_t place)
+{
+	struct place at;
+	size_t len;
+
+	assert_true(place_unpack(place, &at));
+	return &io_mem_head(f->medium, &len)[at.block * FORMAT_BLOCK + at.bytes / 2];
+}
+
+static void test_whole(void **state)
+{
+	struct store_verify_report report;
+	struct fixture f;
+
+	(void)state;
+	make(&f);
+	finds_nothing(f.store, &report);
+	assert_int_equal(report.vectors, IDS - 1);
+	assert_int_equal(report.log_records, 1);
+	assert_true(report.pages > 30 && report.bytes >= report.pages * 4096);
+	store_drop_caches(f.store);
+	finds_nothing(f.store, &report);
+	assert_int_equal(store_close(f.store), 0);
+	f.io->ops->close(f.io);
+	open_it(&f, false);
+	finds_nothing(f.store, &report);
+	assert_int_equal(report.vectors, IDS - 1);
+	unmake(&f);
+}
+
+/* Pages are looked at on disk, also those that memory has; the findings name what is lost. */
+static void test_each_page(void **state)
+{
+	struct store_verify_report report;
+	struct fixture f;
+	unsigned pages = 0;
+
+	(void)state;
+	make(&f);
+	for (int s = 0; s < FORMAT_SPACES; s++) {
+		for (uint32_t p = 0; p < atomic_load(&f.store->pager->spaces[s].pages); p++) {
+			struct pager_page *page = pager_page(f.store->pager, (enum format_space)s,
+							     p);
+			struct findings found = {0};
+			struct store_stats stats;
+
+			*byte_at(&f, page->place) ^= 4;
+			assert_int_equal(verify(f.store, &found, &report), 0);
+			assert_non_null(strstr(found.all, "Page checksum mismatch"));
+			assert_int_equal(found.lost, 1);
+			if (s == FORMAT_SPACE_VALUE && p > 0)
+				assert_non_null(strstr(found.all, "vectors/picture-"));
+			store_get_stats(f.store, &stats);
+			assert_int_equal(stats.damaged_pages, 1);
+			*byte_at(&f, page->place) ^= 4;
+			finds_nothing(f.store, &report);
+			store_get_stats(f.store, &stats);
+			assert_int_equal(stats.damaged_pages, 0);
+			pages++;
+		}
+	}
+	assert_true(pages > 30);
+	unmake(&f);
+}
+
+static void test_map_pages(void **state)
+{
+	struct store_verify_report report;
+	struct fixture f;
+	unsigned n = 0;
+
+	(void)state;
+	make(&f);
+	for (int s = 0; s < FORMAT_SPACE_GRAPH; s++) {
+		const struct pager_level *level = &f.store->pager->spaces[s].levels[0];
+
+		for (size_t i = 0; i < level->n; i++, n++) {
+			*byte_at(&f, level->nodes[i].place[1]) ^= 4;
+			finds(f.store, "the other copy is good");
+			*byte_at(&f, level->nodes[i].place[0]) ^= 4;
+			finds(f.store, "the other copy is damaged as well");
+			*byte_at(&f, level->nodes[i].place[0]) ^= 4;
+			*byte_at(&f, level->nodes[i].place[1]) ^= 4;
+		}
+	}
+	assert_true(n >= 4);
+	finds_nothing(f.store, &report);
+	unmake(&f);
+}
+
+static void test_slots_and_free_list(void **state)
+{
+	struct store_verify_report report;
+	struct fixture f;
+	uint8_t *newest, *older;
+	size_t len;
+
+	(void)state;
+	make(&f);
+	newest = io_mem_head(f.medium, &len) + 4096 + 4096 * (f.store->slot.generation & 1) + 70;
+	older = io_mem_head(f.medium, &len) + 4096 + 4096 * (~f.store->slot.generation & 1) + 70;
+	*older ^= 1;
+	finds(f.store, "older commit slot");
+	*newest ^= 1;
+	finds(f.store, "both commit slots");
+	*older ^= 1;
+	finds(f.store, "newest commit slot");
+	*newest ^= 1;
+	assert_true(f.store->trunks.n > 0);
+	*byte_at(&f, place_pack(f.store->trunks.list[0].block, FORMAT_BLOCK, FORMAT_RAW)) ^= 1;
+	finds(f.store, "free list");
+	assert_int_equal(store_checkpoint(f.store), 0);
+	finds_nothing(f.store, &report);
+	io_mem_head(f.medium, &len)[20] ^= 1;
+	finds(f.store, "header");
+	unmake(&f);
+}
+
+static void test_log(void **state)
+{
+	struct store_verify_report report;
+	struct wal_stats stats;
+	struct fixture f;
+	size_t len;
+
+	(void)state;
+	make(&f);
+	for (uint32_t id = 20; id < 40; id++)
+		put(f.store, id, 3.0f);
+	finds_nothing(f.store, &report);
+	assert_int_equal(report.log_records, 21);
+	wal_get_stats(f.store->wal, &stats);
+	io_mem_segment(f.medium, stats.current_seq, &len)[8192 + 600] ^= 1;
+	finds(f.store, "echo checkpoint > status/control");
+	/* as it says */
+	assert_int_equal(store_checkpoint(f.store), 0);
+	finds_nothing(f.store, &report);
+	unmake(&f);
+}
+
+static void test_judge_and_cancel(void **state)
+{
+	struct store_verify_report report;
+	struct findings found = {.stop_after = 2};
+	struct fixture f;
+
+	(void)state;
+	make(&f);
+	assert_int_equal(verify(f.store, &found, &report), ERR_INTERRUPTED);
+	for (uint32_t id = 100; id < 140; id++)
+		put(f.store, id, -30.0f);
+	finds_nothing(f.store, &report); /* not on disk yet */
+	assert_int_equal(store_checkpoint(f.store), 0);
+	finds(f.store, "is negative");
+	unmake(&f);
+}
+
+/* --- beside writers and checkpoints --- */
+
+struct writer {
+	struct store *store;
+	uint32_t first;
+	atomic_bool *done;
+};
+
+static void *write_much(void *arg)
+{
+	struct writer *writer = arg;
+
+	for (uint32_t round = 0; !atomic_load(writer->done); round++) {
+		for (uint32_t id = writer->first; id < writer->first + 60; id++)
+			put(writer->store, id, (float)round);
+		if (writer->first == 0)
+			assert_int_equal(store_checkpoint(writer->store), 0);
+		for (uint32_t slot = 0; slot < store_slots(writer->store); slot += 3)
+			(void)store_slot_release(writer->store, slot); /* the dead ones alone */
+	}
+	return NULL;
+}
+
+static void test_beside_writers(void **state)
+{
+	struct store_verify_report report;
+	atomic_bool done = false;
+	struct writer writers[2];
+	pthread_t threads[2];
+	struct fixture f;
+
+	(void)state;
+	make(&f);
+	for (uint32_t i = 0; i < 2; i++) {
+		writers[i] = (struct writer){f.store, i * 60, &done};
+		assert_int_equal(pthread_create(&threads[i], NULL, write_much, &writers[i]), 0);
+	}
+	for (int round = 0; round < 40; round++)
+		finds_nothing(f.store, &report);
+	atomic_store(&done, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	finds_nothing(f.store, &report);
+	assert_int_equal(report.vectors, IDS); /* the one that was deleted was written again */
+	unmake(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_each_page),
+		cmocka_unit_test(test_map_pages),
+		cmocka_unit_test(test_slots_and_free_list),
+		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_judge_and_cancel),
+		cmocka_unit_test(test_beside_writers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
