@@ -403,6 +403,20 @@ int ann_check(struct ann *ann, struct err_msg *msg)
 	return err != 0 ? err_set(msg, err, "the graph cannot be checked: %s", err_str(err)) : 0;
 }
 
+void ann_reset_metrics(struct ann *ann)
+{
+	store_reset_metrics(ann->store);
+	atomic_store(&ann->queries, 0);
+	atomic_store(&ann->exact_queries, 0);
+	atomic_store(&ann->scanned, 0);
+	if (!atomic_load(&ann->ready))
+		return;
+	atomic_store(&ann->index.graph.distances, 0);
+	atomic_store(&ann->index.graph.hops, 0);
+	atomic_store(&ann->index.inserted, 0);
+	atomic_store(&ann->index.repaired, 0);
+}
+
 static void graph_stats(struct ann *ann, struct ann_stats *stats)
 {
 	struct index *index = &ann->index;

@@ -137,6 +137,16 @@ int ann_flush(struct ann *ann);
 /* Validates the graph: degrees, self links, duplicates, live targets, reachability. ERR_DAMAGED. */
 int ann_check(struct ann *ann, struct err_msg *msg);
 
+/*
+ * Verifies store and graph while both serve (store_verify): also that values are numbers, and that
+ * nodes on disk have links that a graph can have. Takes about as long as reading the store; for a
+ * thread of low priority. A damaged graph is built anew at the next opening for writing.
+ */
+int ann_verify(struct ann *ann, store_finding finding, bool (*cancelled)(void *ctx), void *ctx,
+	       struct store_verify_report *report_out);
+/* What ann_get_stats and store_get_stats count, as far as it is no state, counts from here on. */
+void ann_reset_metrics(struct ann *ann);
+
 struct ann_stats {
 	uint64_t vectors, pending, linked, tombstones;
 	uint64_t queries, exact_queries, distances, hops;

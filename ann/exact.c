@@ -23,8 +23,9 @@ int exact_judge(struct ann *ann, uint32_t slot, int err, struct err_msg *msg)
 		return state_err;
 	if (state != STORE_SLOT_LIVE)
 		return 0;
-	return err_set(msg, err, "the vector in slot %u cannot be read: %s; run vecfs check", slot,
-		       err_str(err));
+	(void)err_set(msg, err, "the vector in slot %u cannot be read: %s; run vecfs check", slot,
+		      err_str(err));
+	return store_explain_slot(ann->store, slot, err, msg);
 }
 
 static int measure_block(const struct exact_scan *scan, const uint32_t *slots,

@@ -12,6 +12,7 @@
 #include "ann/ann.h"
 #include "fs/status.h"
 
+struct daemon; /* daemon.h */
 struct fuse_session;
 struct inode_table; /* inode.h */
 struct notifier;    /* notify.h: the one thread that tells the kernel to forget */
@@ -38,6 +39,8 @@ struct fs {
 	struct inode_table *inodes;
 	struct notifier *notifier;
 	struct fuse_session *session;
+	const struct daemon *daemon;	 /* not owned; who is told besides status/errors, or NULL */
+	struct store_open_report opened; /* what opening the store did */
 	uint32_t uid, gid;		 /* who mounted: owner of everything but vectors */
 	uint64_t start_ns;		 /* STORE_CLOCK_REALTIME at mount: times of virtual files */
 	_Atomic uint64_t buffered_bytes; /* of all open handles, bounded */

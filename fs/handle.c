@@ -277,7 +277,7 @@ static int control(struct fs *fs, const char *bytes, size_t len, struct call *ca
 		size_t line = end != NULL ? (size_t)(end - bytes) - at : len - at;
 
 		if (line > 0)
-			rc = status_control(fs, bytes + at, line, &call->msg);
+			rc = status_control(fs, bytes + at, line, call);
 		at += line + 1;
 	}
 	return rc;

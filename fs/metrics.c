@@ -97,6 +97,9 @@ static void cache(struct text *text, const struct store_stats *store)
 	gauge(text, "cache_limit_bytes", "Bound of the page cache.", store->cache_limit);
 	gauge(text, "cache_dirty_bytes", "Changed pages that are not on disk yet.",
 	      store->dirty_bytes);
+	gauge(text, "cache_thrashing", "1 while pages are pushed out faster than they are used.",
+	      store->thrashing ? 1 : 0);
+	counter(text, "cache_thrashings_total", "Times that this began.", store->thrashings);
 	counter(text, "decompressions_total", "Pages decompressed.", store->decompressions);
 }
 
@@ -115,6 +118,9 @@ static void disk(struct text *text, const struct store_stats *store)
 	text_format(text, "vecfs_checkpoint_seconds_count %" PRIu64 "\n", store->checkpoints);
 	counter(text, "checkpoint_failures_total", "Checkpoints that failed.",
 		store->checkpoint_failures);
+	gauge_real(text, "checkpoint_age_seconds",
+		   "Time since the last checkpoint that succeeded; 0 before the first.",
+		   (double)store->checkpoint_age_ns / 1e9);
 	gauge_real(text, "checkpoint_pause_seconds_max",
 		   "Longest time that a checkpoint held up writers.",
 		   (double)store->checkpoint_pause_ns_max / 1e9);
@@ -127,10 +133,34 @@ static void disk(struct text *text, const struct store_stats *store)
 	gauge(text, "store_file_bytes", "Bytes of the store file.", store->file_bytes);
 	gauge(text, "store_free_bytes", "Bytes of the store file that can be used again.",
 	      store->free_bytes);
-	gauge(text, "store_poisoned", "1 after a failed sync: writes are refused.",
-	      store->poisoned ? 1 : 0);
 	gauge_real(text, "compression_ratio",
 		   "Bytes of vector pages over the bytes they take on disk.", ratio);
+}
+
+/* What went wrong, on disk and at the opening. */
+static void trouble(struct text *text, const struct fs *fs, const struct store_stats *store)
+{
+	const struct store_open_report *opened = &fs->opened;
+
+	gauge(text, "store_poisoned", "1 after a failed sync: writes are refused.",
+	      store->poisoned ? 1 : 0);
+	gauge(text, "store_read_only", "1 when nothing can be written.",
+	      store_read_only(fs->store) ? 1 : 0);
+	gauge(text, "damaged_pages", "Pages known to be unreadable on disk.", store->damaged_pages);
+	gauge(text, "open_replayed_records", "Log records replayed by this mount.",
+	      opened->replayed);
+	gauge(text, "open_cut_bytes", "Bytes of an unfinished log record cut by this mount.",
+	      opened->cut_bytes);
+	gauge(text, "open_discarded_records",
+	      "Log records that this mount left out: unsynced at a power cut, or behind damage.",
+	      opened->discarded);
+	gauge(text, "open_older_slot", "1 when this mount had to use the older commit slot.",
+	      opened->older_slot ? 1 : 0);
+	gauge(text, "open_lost_lsn_first",
+	      "First LSN that recover=prefix left out; 0 when it left none out.",
+	      opened->lost_from);
+	gauge(text, "open_lost_lsn_last", "Last LSN that recover=prefix left out.",
+	      opened->lost_to);
 }
 
 static void memory(struct text *text, const struct ann_stats *ann, const struct store_stats *store)
@@ -197,6 +227,7 @@ int status_metrics_text(struct fs *fs, char **text_out, size_t *len_out)
 	collection(&text, fs, &ann);
 	cache(&text, &store);
 	disk(&text, &store);
+	trouble(&text, fs, &store);
 	memory(&text, &ann, &store);
 	operations(&text, &counters);
 	return text_take(&text, text_out, len_out);

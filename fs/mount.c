@@ -38,7 +38,7 @@ struct mount {
 	struct ann *ann;
 	struct fs fs;
 	bool fs_ready;
-	struct err_msg recovered, indexed; /* what opening had to say, or empty */
+	struct err_msg indexed; /* what opening the collection had to say, or empty */
 };
 
 /* A failure that came without a sentence gets one. */
@@ -73,6 +73,14 @@ static int create_store(struct mount *mount, struct err_msg *msg)
 	return rc;
 }
 
+/* What the store has to say while it is open, from any thread. */
+static void pass_notice(void *ctx, const char *sentence)
+{
+	struct mount *mount = ctx;
+
+	status_notice(&mount->fs, "store", mount->store_path, sentence);
+}
+
 static int try_open(struct mount *mount, struct err_msg *msg)
 {
 	const struct fs_opts *opts = &mount->fs.opts;
@@ -82,16 +90,19 @@ static int try_open(struct mount *mount, struct err_msg *msg)
 		.read_only = opts->read_only,
 		.recover_prefix = mount->options.recover_prefix,
 		.background = true,
+		.notice = pass_notice,
+		.notice_ctx = mount,
 	};
 	struct store_open_report report = {0};
 	int rc;
 
 	msg->text[0] = '\0';
 	rc = io_posix_new(mount->store_path, &mount->io, msg);
+	mount->fs.io = mount->io;
 	if (rc == 0)
 		rc = store_open(mount->io, &store_opts, &mount->store, &report, msg);
 	if (rc == 0)
-		mount->recovered = report.note;
+		mount->fs.opened = report;
 	else
 		close_io(mount);
 	return rc;
@@ -187,12 +198,9 @@ static int open_collection(struct mount *mount, struct err_msg *msg)
 /* What opening had to say, into status/errors and to whoever started us. */
 static void pass_on(struct mount *mount, const char *operation, const struct err_msg *note)
 {
-	struct fs *fs = &mount->fs;
-
 	if (note->text[0] == '\0')
 		return;
-	daemon_say(&mount->daemon, note->text);
-	status_error(fs->status, fs->start_ns, operation, mount->store_path, "-", note->text);
+	status_notice(&mount->fs, operation, mount->store_path, note->text);
 }
 
 static int open_fs(struct mount *mount, struct err_msg *msg)
@@ -202,14 +210,10 @@ static int open_fs(struct mount *mount, struct err_msg *msg)
 
 	fs->ann = mount->ann;
 	fs->store = mount->store;
-	fs->io = mount->io;
 	fs->uid = geteuid();
 	fs->gid = getegid();
 	fs->start_ns = mount->io->ops->now_ns(mount->io, STORE_CLOCK_REALTIME);
-	rc = status_new(&fs->status);
-	if (rc != 0)
-		return explain(rc, "status", msg);
-	pass_on(mount, "recover", &mount->recovered);
+	pass_on(mount, "recover", &fs->opened.note);
 	pass_on(mount, "index", &mount->indexed);
 	rc = mount_session_open(fs, &mount->options, msg);
 	if (rc != 0)
@@ -231,8 +235,12 @@ static int attach(struct mount *mount, struct err_msg *msg)
 
 static int open_all(struct mount *mount, struct err_msg *msg)
 {
-	int rc = open_store(mount, msg);
+	int rc = status_new(&mount->fs.status);
 
+	mount->fs.daemon = &mount->daemon;
+	if (rc != 0)
+		return explain(rc, "status", msg);
+	rc = open_store(mount, msg);
 	if (rc == 0)
 		rc = open_collection(mount, msg);
 	if (rc == 0)

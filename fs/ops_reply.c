@@ -117,8 +117,27 @@ void ops_fail_quietly(struct ops_request *r, int code)
 	fuse_reply_err(r->req, errnos[find(code)].number);
 }
 
+/* A read that failed for a vector: which page is to blame, and what to do. */
+static void explain(struct ops_request *r, int code)
+{
+	const struct node *node = r->node;
+
+	if ((code != ERR_DAMAGED && code != ERR_IO) || r->call.msg.text[0] != '\0')
+		return;
+	inode_names_read(r->fs->inodes);
+	if (node->kind == NODE_VECTORS && r->name != NULL)
+		(void)store_explain(r->fs->store, r->name, strlen(r->name), code, &r->call.msg);
+	else if (node->kind == NODE_VECTOR || node->kind == NODE_LIKE_ID)
+		(void)store_explain(r->fs->store, node->name, node->name_len, code, &r->call.msg);
+	inode_names_unlock(r->fs->inodes);
+	if (r->call.msg.text[0] == '\0')
+		(void)err_set(&r->call.msg, code,
+			      "%s; verify says more: echo verify > status/control", err_str(code));
+}
+
 void ops_fail(struct ops_request *r, int code)
 {
+	explain(r, code);
 	if (code != ERR_INTERRUPTED && !r->call.told)
 		ops_remember(r, code);
 	ops_fail_quietly(r, code);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/daemon.h"
 #include "fs/fs.h"
 #include "fs/text.h"
 #include "store/mem.h"
@@ -202,10 +203,19 @@ int status_errors_text(struct fs *fs, char **text_out, size_t *len_out)
 	return text_take(&text, text_out, len_out);
 }
 
+void status_notice(struct fs *fs, const char *operation, const char *path, const char *sentence)
+{
+	status_error(fs->status, fs->io->ops->now_ns(fs->io, STORE_CLOCK_REALTIME), operation, path,
+		     "-", sentence);
+	if (fs->daemon != NULL)
+		daemon_say(fs->daemon, sentence);
+}
+
 /* --- control --- */
 
-static int checkpoint(struct fs *fs, struct err_msg *msg)
+static int checkpoint(struct fs *fs, struct call *call)
 {
+	struct err_msg *msg = &call->msg;
 	int rc;
 
 	if (ann_read_only(fs->ann))
@@ -219,26 +229,27 @@ static int checkpoint(struct fs *fs, struct err_msg *msg)
 	return 0;
 }
 
-static int drop_caches(struct fs *fs, struct err_msg *msg)
+static int drop_caches(struct fs *fs, struct call *call)
 {
-	(void)msg;
+	(void)call;
 	store_drop_caches(fs->store);
 	return 0;
 }
 
-static int reset_metrics(struct fs *fs, struct err_msg *msg)
+static int reset_metrics(struct fs *fs, struct call *call)
 {
-	(void)msg;
+	(void)call;
 	status_reset(fs->status);
-	store_reset_metrics(fs->store);
+	ann_reset_metrics(fs->ann);
 	return 0;
 }
 
 static const struct {
 	const char *word;
-	int (*run)(struct fs *fs, struct err_msg *msg);
+	int (*run)(struct fs *fs, struct call *call);
 } controls[] = {
 	{"checkpoint", checkpoint},
+	{"verify", status_verify},
 	{"drop-caches", drop_caches},
 	{"reset-metrics", reset_metrics},
 };
@@ -248,7 +259,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-int status_control(struct fs *fs, const char *line, size_t len, struct err_msg *msg)
+int status_control(struct fs *fs, const char *line, size_t len, struct call *call)
 {
 	while (len > 0 && is_blank(line[len - 1]))
 		len--;
@@ -258,9 +269,9 @@ int status_control(struct fs *fs, const char *line, size_t len, struct err_msg *
 	}
 	for (size_t i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
 		if (len == strlen(controls[i].word) && memcmp(line, controls[i].word, len) == 0)
-			return controls[i].run(fs, msg);
-	return err_set(msg, ERR_INVALID,
-		       "'%.*s' is no word of status/control: use checkpoint, drop-caches or "
-		       "reset-metrics",
+			return controls[i].run(fs, call);
+	return err_set(&call->msg, ERR_INVALID,
+		       "'%.*s' is no word of status/control: use checkpoint, verify, drop-caches "
+		       "or reset-metrics",
 		       (int)(len < 64 ? len : 64), line);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fs/call.h"
 #include "store/err.h"
 
 struct fs;
@@ -61,9 +62,17 @@ int status_errors_text(struct fs *fs, char **text_out, size_t *len_out);
 int status_config_text(struct fs *fs, char **text_out, size_t *len_out);
 int status_readme_text(struct fs *fs, char **text_out, size_t *len_out);
 /*
- * Carries out a line written to status/control: checkpoint, drop-caches or reset-metrics.
- * ERR_INVALID with a sentence for any other word; else what the work returned, with a sentence.
+ * Carries out a line written to status/control: checkpoint, verify, drop-caches or reset-metrics.
+ * ERR_INVALID with a sentence for any other word; else what the work returned, with a sentence in
+ * call->msg. ERR_INTERRUPTED when the caller has given up a verify.
  */
-int status_control(struct fs *fs, const char *line, size_t len, struct err_msg *msg);
+int status_control(struct fs *fs, const char *line, size_t len, struct call *call);
+/*
+ * `verify` (verify.c): looks for damage while the mount serves, on a thread of low priority. Findings
+ * go to status/errors; ERR_DAMAGED when there were any.
+ */
+int status_verify(struct fs *fs, struct call *call);
+/* Something that nobody asked for but somebody should know: into status/errors and the log. */
+void status_notice(struct fs *fs, const char *operation, const char *path, const char *sentence);
 
 #endif

@@ -32,9 +32,28 @@
 
 void store_poison(struct store *store)
 {
-	atomic_store(&store->poisoned, true);
+	bool was = atomic_exchange(&store->poisoned, true);
+
 	if (store->wal != NULL)
 		wal_poison(store->wal);
+	if (!was)
+		store_notice(
+			store,
+			"%s takes no more writes: the disk failed while it was written, and what "
+			"is on it is uncertain; reads go on. Look at the disk, then unmount and "
+			"mount again, which recovers what is there",
+			store->io->ops->name(store->io));
+}
+
+/* A checkpoint failed, without harm so far. */
+static void tell_failure(struct store *store, int err)
+{
+	if (atomic_load(&store->poisoned) || atomic_exchange(&store->checkpoints_fail, true))
+		return;
+	store_notice(store,
+		     "%s: a checkpoint failed (%s); the log has everything and grows meanwhile: %s",
+		     store->io->ops->name(store->io), err_str(err),
+		     err == ERR_FULL ? "make room on the disk" : "it is tried again");
 }
 
 static uint64_t now(struct store *store)
@@ -180,6 +199,7 @@ static void failed(struct store *store, bool graph, int err)
 	atomic_fetch_add(&store->checkpoint_failures, 1);
 	if (err != ERR_FULL && err != ERR_NOMEM)
 		store_poison(store);
+	tell_failure(store, err);
 }
 
 /* C0 of the next checkpoint, while there is room, so that on a full disk it has its segment. */
@@ -209,6 +229,8 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 			pager_unfreeze(store->pager, PAGER_GRAPH);
 		if (err != ERR_FULL && err != ERR_NOMEM)
 			store_poison(store);
+		atomic_fetch_add(&store->checkpoint_failures, 1);
+		tell_failure(store, err);
 		return err;
 	}
 	(void)clear_values(store); /* an error costs room only; they are tried again */
@@ -229,6 +251,8 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 		room_renew(store);
 		return err;
 	}
+	atomic_store(&store->checkpoints_fail, false);
+	atomic_store(&store->checkpoint_done_ns, now(store));
 	atomic_store(&store->checkpoint_ns_last, now(store) - start);
 	atomic_fetch_add(&store->checkpoint_ns_total, now(store) - start);
 	atomic_fetch_add(&store->checkpoints, 1);

@@ -337,6 +337,50 @@ static void evict(struct pager *pager, uint64_t goal, bool force)
 	reap(pager);
 }
 
+/* --- thrashing --- */
+
+/* Look-ups of graph and vector pages: those of tables hardly ever miss, and come with each. */
+static uint64_t window_hits(struct pager *pager)
+{
+	return epoch_sum(pager->epoch, STORE_CLASS_GRAPH) +
+	       epoch_sum(pager->epoch, STORE_CLASS_VECTOR);
+}
+
+static uint64_t window_evictions(struct pager *pager)
+{
+	return atomic_load(&pager->evictions[STORE_CLASS_GRAPH]) +
+	       atomic_load(&pager->evictions[STORE_CLASS_VECTOR]);
+}
+
+/* After a miss. True, with the share of hits, when thrashing begins with it. lock held. */
+static bool window_miss(struct pager *pager, double *rate_out)
+{
+	struct pager_window *window = &pager->window;
+	uint64_t hits, evictions, old, all = (uint64_t)PAGER_MARKS * PAGER_MARK_MISSES;
+	bool was = atomic_load(&pager->thrashing), is;
+
+	if (++window->misses < PAGER_MARK_MISSES)
+		return false;
+	window->misses = 0;
+	hits = window_hits(pager);
+	evictions = window_evictions(pager);
+	old = (window->turns + 1) %
+	      (PAGER_MARKS + 1); /* the oldest mark: of PAGER_MARKS turns ago */
+	*rate_out = (double)(hits - window->hits[old]) / (double)(hits - window->hits[old] + all);
+	is = window->turns >= PAGER_MARKS && hits - window->hits[old] < all &&
+	     evictions > window->evictions[old];
+	/* it is over only when well over, so that one stretch of it is told once */
+	if (was && hits - window->hits[old] < 2 * all)
+		is = true;
+	window->hits[window->turns % (PAGER_MARKS + 1)] = hits;
+	window->evictions[window->turns % (PAGER_MARKS + 1)] = evictions;
+	window->turns++;
+	atomic_store(&pager->thrashing, is);
+	if (is && !was)
+		atomic_fetch_add(&pager->thrashings, 1);
+	return is && !was;
+}
+
 void pager_trim(struct pager *pager)
 {
 	(void)pthread_mutex_lock(&pager->lock);
@@ -348,6 +392,8 @@ void pager_drop(struct pager *pager)
 {
 	(void)pthread_mutex_lock(&pager->lock);
 	evict(pager, 0, true);
+	memset(&pager->window, 0, sizeof(pager->window)); /* what comes now is no want of room */
+	atomic_store(&pager->thrashing, false);
 	(void)pthread_mutex_unlock(&pager->lock);
 }
 
@@ -362,6 +408,8 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	struct pager_ring *ring = &pager->rings[class];
 	uint8_t *frame = frame_of(pager, chunk, number);
 	uint64_t limit = atomic_load(&pager->limit);
+	bool thrashing = false;
+	double rate = 0;
 	int err = 0;
 
 	if (page->place != 0)
@@ -379,8 +427,10 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	if (err == 0) {
 		ring->refs[ring->n++] = (struct pager_ref){space, number};
 		atomic_fetch_add(&pager->resident[class], pager->page_size);
-		if (page->place != 0)
+		if (page->place != 0) {
 			atomic_fetch_add_explicit(&pager->misses[class], 1, memory_order_relaxed);
+			thrashing = class != STORE_CLASS_MAP && window_miss(pager, &rate);
+		}
 		atomic_store_explicit(&page->heat, heat, memory_order_relaxed);
 	} else {
 		mem_discard(frame, pager->page_size);
@@ -390,6 +440,8 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	if (resident_bytes(pager) > limit)
 		evict(pager, limit - limit / EVICT_SHARE, false);
 	(void)pthread_mutex_unlock(&pager->lock);
+	if (thrashing && pager->on_thrashing != NULL)
+		pager->on_thrashing(pager->on_thrashing_ctx, rate);
 	return err;
 }
 

@@ -133,6 +133,19 @@ struct pager_ring { /* resident pages of a class, for the clock */
 	size_t n, cap, hand;
 };
 
+/*
+ * Whether graph and vector pages are pushed out faster than they are used: they were missed more often
+ * than found over the last 10,000 look-ups, and pages went to make room. Judged at every 500th miss,
+ * so that a hit costs nothing: each mark holds the counts at one such miss.
+ */
+#define PAGER_MARKS 10u
+#define PAGER_MARK_MISSES 500u
+struct pager_window {
+	uint64_t hits[PAGER_MARKS + 1], evictions[PAGER_MARKS + 1];
+	uint64_t turns;	 /* marks made since the start */
+	uint32_t misses; /* since the last mark */
+};
+
 struct pager {
 	struct store_io *io; /* not owned */
 	struct epoch *epoch; /* not owned */
@@ -148,6 +161,15 @@ struct pager {
 	struct pager_ring rings[STORE_CLASSES]; /* guarded by lock */
 	struct pager_limbo *limbo;		/* guarded by lock */
 	size_t n_limbo, cap_limbo;
+	struct pager_window window;  /* guarded by lock */
+	_Atomic bool thrashing;	     /* written under lock */
+	_Atomic uint64_t thrashings; /* times that it began */
+	/*
+	 * Called when thrashing begins, by a reader, with the caller's locks held. Set once, before the
+	 * first page is read. rate: hits among these look-ups.
+	 */
+	void (*on_thrashing)(void *ctx, double rate);
+	void *on_thrashing_ctx;
 	_Atomic uint64_t resident[STORE_CLASSES]; /* bytes */
 	_Atomic uint64_t misses[STORE_CLASSES], evictions[STORE_CLASSES];
 	_Atomic uint64_t decompressions;

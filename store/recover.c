@@ -93,6 +93,8 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 		return err_set(msg, err,
 			       "mmap failed: Cannot allocate memory (address space for "
 			       "pages); raise the limit on virtual memory (ulimit -v)");
+	store->pager->on_thrashing = store_on_thrashing;
+	store->pager->on_thrashing_ctx = store;
 	err = pager_load(store->pager, slot->roots, slot->blocks, msg);
 	if (err != 0)
 		return err;
@@ -172,6 +174,24 @@ static int last_segment(struct store *store, uint64_t *seq_out)
 	return err;
 }
 
+/* A damaged log whose intact beginning is served. */
+static void note_prefix(const char *name, const struct wal_report *log,
+			struct store_open_report *report)
+{
+	report->discarded = log->readable_beyond;
+	report->lost_from = log->last_lsn + 1;
+	report->lost_to = log->max_beyond_lsn > log->last_lsn ? log->max_beyond_lsn :
+								report->lost_from;
+	(void)err_set(
+		&report->note, 0,
+		"WAL replay failed: %s-wal.%llu is damaged at byte %llu; serving the state up to "
+		"LSN %llu, without LSN %llu to %llu (%llu of their records can still be read: "
+		"vecfs wal lists them); restore the segment from a copy to have all",
+		name, (unsigned long long)log->bad_seq, (unsigned long long)log->bad_offset,
+		(unsigned long long)log->last_lsn, (unsigned long long)report->lost_from,
+		(unsigned long long)report->lost_to, (unsigned long long)log->readable_beyond);
+}
+
 static int judge_log(struct store *store, const struct wal_report *log,
 		     struct store_open_report *report, struct err_msg *msg)
 {
@@ -192,15 +212,7 @@ static int judge_log(struct store *store, const struct wal_report *log,
 			      name, (unsigned long long)log->readable_beyond);
 	} else if (log->verdict == WAL_DAMAGED) {
 		if (store->opts.read_only && store->opts.recover_prefix) {
-			report->discarded = log->readable_beyond;
-			(void)err_set(
-				&report->note, 0,
-				"%s: the log is damaged in segment %llu at byte %llu; serving "
-				"the state up to LSN %llu, %llu later records are left out",
-				name, (unsigned long long)log->bad_seq,
-				(unsigned long long)log->bad_offset,
-				(unsigned long long)log->last_lsn,
-				(unsigned long long)log->readable_beyond);
+			note_prefix(name, log, report);
 			return 0;
 		}
 		return err_set(

@@ -44,15 +44,24 @@ struct store_opts {
 	bool recover_prefix;	   /* serve the intact prefix of a damaged log; needs read_only */
 	uint64_t checkpoint_bytes; /* log bytes that start a checkpoint; 0 = 64 MiB */
 	bool background;	   /* run the checkpoint and sync thread (tests drive by hand) */
+	/*
+	 * Told, in a sentence, what nobody asked for but somebody should know: the store takes no
+	 * more writes, checkpoints fail, the cache is too small. Once each time it begins. Called
+	 * from any thread with locks of the store held: must not call the store. May be NULL.
+	 */
+	void (*notice)(void *ctx, const char *sentence);
+	void *notice_ctx;
 };
 
 /* What opening did, for the log and for messages. */
 struct store_open_report {
-	bool clean;	     /* no log was needed */
-	bool older_slot;     /* the newest commit slot was unusable */
-	uint64_t replayed;   /* records */
-	uint64_t cut_bytes;  /* of a torn tail */
-	uint64_t discarded;  /* unsynced records after a power cut */
+	bool clean;	    /* no log was needed */
+	bool older_slot;    /* the newest commit slot was unusable */
+	uint64_t replayed;  /* records */
+	uint64_t cut_bytes; /* of a torn tail */
+	uint64_t discarded; /* records: unsynced ones after a power cut, or left out by a prefix */
+	/* recover_prefix: LSNs that the state lacks, from ... to; both 0 when it lacks none */
+	uint64_t lost_from, lost_to;
 	struct err_msg note; /* a sentence when anything of this is worth saying, else empty */
 };
 
@@ -265,6 +274,7 @@ int store_graph_reset(struct store *store);
 
 int store_checkpoint(struct store *store);
 void store_drop_caches(struct store *store);
+/* What store_get_stats counts, as far as it is no state, counts from here on. */
 void store_reset_metrics(struct store *store);
 
 enum store_class { STORE_CLASS_GRAPH, STORE_CLASS_VECTOR, STORE_CLASS_MAP, STORE_CLASSES };
@@ -276,14 +286,16 @@ struct store_stats {
 	uint64_t page_bytes_logical, page_bytes_stored; /* of value pages: compression */
 	uint64_t wal_bytes, wal_syncs, wal_appends;
 	uint64_t checkpoints, checkpoint_failures;
+	uint64_t checkpoint_age_ns; /* since the last one that succeeded; 0 when there was none */
 	uint64_t checkpoint_ns_last, checkpoint_ns_total, checkpoint_pause_ns_max;
 	uint64_t hits[STORE_CLASSES], misses[STORE_CLASSES], evictions[STORE_CLASSES];
 	uint64_t resident_bytes[STORE_CLASSES];
 	uint64_t dirty_bytes, cache_limit;
 	uint64_t decompressions;
-	uint64_t damaged_pages;		  /* pages known to be unreadable on disk */
+	uint64_t damaged_pages; /* pages known to be unreadable on disk */
+	uint64_t thrashings;	/* times that the cache began to thrash; see also thrashing */
 	uint64_t space_total, space_free; /* of the medium */
-	bool poisoned;
+	bool poisoned, thrashing;
 };
 void store_get_stats(struct store *store, struct store_stats *stats_out);
 

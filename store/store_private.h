@@ -64,13 +64,15 @@ struct store {
 	bool stopping, wanted;	   /* guarded by thread_lock */
 	bool asked;		   /* likewise: somebody waits until a checkpoint made room */
 
-	/* as of the last store_reset_metrics */
-	_Atomic uint64_t hits_base[STORE_CLASSES], misses_base[STORE_CLASSES];
-	_Atomic uint64_t evictions_base[STORE_CLASSES];
+	struct store_stats base; /* as of the last store_reset_metrics; guarded by thread_lock */
+	_Atomic bool checkpoints_fail;	     /* and that was told */
+	_Atomic uint64_t checkpoint_done_ns; /* end of the last good one, by the monotonic clock */
 };
 
 /* --- store.c --- */
 
+/* For pager->on_thrashing; ctx is the store. */
+void store_on_thrashing(void *ctx, double rate);
 /* An empty shell, to be filled by recover_load; freed by store_abandon. NULL: out of memory. */
 struct store *store_new(struct store_io *io, const struct store_opts *opts);
 
@@ -88,8 +90,11 @@ int checkpoint_start_threads(struct store *store);
 void checkpoint_stop_threads(struct store *store);
 /* After a commit of so many bytes of log: wakes the thread when enough has gathered. */
 void checkpoint_pressure(struct store *store, uint64_t bytes);
-/* Nothing on disk can be trusted to be what memory says: no more writes. */
+/* Nothing on disk can be trusted to be what memory says: no more writes. Any lock may be held. */
 void store_poison(struct store *store);
+/* Passes a sentence on, if anyone wants to hear it. */
+void store_notice(const struct store *store, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* --- recover.c --- */
 
