@@ -89,6 +89,25 @@ static int make_entry(struct store *store, const char *id, size_t id_len,
 	return 0;
 }
 
+/* Takes a slot and brings in what the put needs; a slot that turns out to be lost is left alone. */
+static int take_slot(struct store *store, struct store_entry *entry, uint32_t old_slot,
+		     const void *value)
+{
+	for (;;) {
+		int err = slots_take(&store->slots, &entry->slot);
+
+		if (err != 0)
+			return err;
+		err = commit_prepare_put(store, entry, old_slot, value);
+		if (err == 0)
+			return 0;
+		if (!slots_lost(&store->slots, entry->slot)) {
+			slots_untake(&store->slots, entry->slot);
+			return err;
+		}
+	}
+}
+
 int store_put(struct store *store, const char *id, size_t id_len, const void *value, size_t size,
 	      const struct store_attr *attr, unsigned flags, store_commit_hook on_commit, void *ctx,
 	      struct store_put_result *result_out)
@@ -111,16 +130,12 @@ int store_put(struct store *store, const char *id, size_t id_len, const void *va
 	if (err == 0)
 		err = room_take(store, ROOM_PUT, room_of_put(store));
 	if (err == 0)
-		err = slots_take(&store->slots, &entry.slot);
+		err = take_slot(store, &entry, result.old_slot, value);
 	if (err != 0)
 		goto out;
-	err = commit_prepare_put(store, &entry, result.old_slot, value);
-	if (err == 0) {
-		err = log_put(store, &entry, value, (uint32_t)size, &result.lsn);
-		if (err != 0)
-			err = log_failed(store, err);
-	}
+	err = log_put(store, &entry, value, (uint32_t)size, &result.lsn);
 	if (err != 0) {
+		err = log_failed(store, err);
 		slots_untake(&store->slots, entry.slot);
 		goto out;
 	}

@@ -399,9 +399,9 @@ void pager_drop(struct pager *pager)
 
 /* --- loading --- */
 
-/* Fills the frame of a page that this thread has put into LOADING. */
+/* Fills the frame of a page that this thread has put into LOADING; with zeros when read is false. */
 static int load(struct pager *pager, enum format_space space, uint32_t number,
-		struct pager_chunk *chunk, uint8_t heat)
+		struct pager_chunk *chunk, uint8_t heat, bool read)
 {
 	struct pager_page *page = &chunk->pages[number % PAGER_CHUNK];
 	enum store_class class = pager_class_of(space);
@@ -412,13 +412,15 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	double rate = 0;
 	int err = 0;
 
-	if (page->place != 0)
+	read = read && page->place != 0;
+	if (read)
 		err = pager_read_place(pager, page->place, page->checksum,
 				       page_seed(pager->uuid, space, number), frame);
-	if (err == 0 && page->place != 0 && pager->spaces[space].valid != NULL &&
+	if (err == 0 && read && pager->spaces[space].valid != NULL &&
 	    !pager->spaces[space].valid(frame, pager->page_size))
 		err = ERR_DAMAGED;
-	pager_note(pager, page, err);
+	if (read)
+		pager_note(pager, page, err);
 	(void)pthread_mutex_lock(&pager->lock);
 	/* room also for the pages in limbo, which may come back */
 	if (err == 0)
@@ -427,7 +429,7 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	if (err == 0) {
 		ring->refs[ring->n++] = (struct pager_ref){space, number};
 		atomic_fetch_add(&pager->resident[class], pager->page_size);
-		if (page->place != 0) {
+		if (read) {
 			atomic_fetch_add_explicit(&pager->misses[class], 1, memory_order_relaxed);
 			thrashing = class != STORE_CLASS_MAP && window_miss(pager, &rate);
 		}
@@ -480,7 +482,7 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t number, enu
 		}
 		if (state == PAGE_ABSENT &&
 		    atomic_compare_exchange_strong(&page->state, &state, PAGE_LOADING)) {
-			int err = load(pager, space, number, chunk, heat);
+			int err = load(pager, space, number, chunk, heat, true);
 
 			if (err != 0)
 				*page_out = NULL;
@@ -558,6 +560,20 @@ int pager_change(struct pager *pager, enum format_space space, uint32_t number, 
 	}
 	*page_out = (void *)(uintptr_t)frame;
 	return 0;
+}
+
+int pager_change_blank(struct pager *pager, enum format_space space, uint32_t number,
+		       void **page_out)
+{
+	struct pager_page *page = pager_page(pager, space, number);
+	uint8_t absent = PAGE_ABSENT;
+	int err = page == NULL ? ERR_ABSENT : 0;
+
+	*page_out = NULL;
+	/* the caller is inside the epoch, so that what is loaded now stays until it is marked */
+	if (err == 0 && atomic_compare_exchange_strong(&page->state, &absent, PAGE_LOADING))
+		err = load(pager, space, number, chunk_of(pager, space, number), HEAT_NEW, false);
+	return err != 0 ? err : pager_change(pager, space, number, page_out);
 }
 
 int pager_prefetch(struct pager *pager, enum format_space space, const uint32_t *pages, size_t n)

@@ -204,6 +204,12 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t page, enum 
  * it was written. The caller's own lock keeps other changers of the group's consistency away.
  */
 int pager_change(struct pager *pager, enum format_space space, uint32_t page, void **page_out);
+/*
+ * The same for a page whose stored bytes cannot be read and hold nothing that is still wanted: when
+ * they are not in memory it begins anew with zeros. Until it was written its bytes on disk stay.
+ */
+int pager_change_blank(struct pager *pager, enum format_space space, uint32_t page,
+		       void **page_out);
 /* Makes pages up to and including `page` exist, as zeros. ERR_NOMEM, ERR_LIMIT. */
 int pager_grow(struct pager *pager, enum format_space space, uint32_t page);
 /*

@@ -272,8 +272,8 @@ int recover_load(struct store *store, struct store_open_report *report, struct w
 		return err;
 	if (report->older_slot)
 		(void)err_set(&report->note, 0,
-			      "%s: the newest commit slot is unusable; the older one and the log "
-			      "give the state",
+			      "%s: a commit slot is unusable; the other one and the log give the "
+			      "full state, and it is written anew",
 			      store->io->ops->name(store->io));
 	/* replaying needs no log of its own and must not wait for a checkpoint */
 	err = replay_log(store, report, log, msg);

@@ -16,11 +16,45 @@ static bool id_fits(size_t len)
 	return len > 0 && len <= FORMAT_ID_MAX;
 }
 
+/*
+ * Most slots that a writer can have left out at the end of a damaged page: those of a page with the
+ * smallest values.
+ */
+#define SLOTS_LEFT_OUT (FORMAT_PAGE_MAX / 4)
+
+/*
+ * Brings in what a put needs. The slot of the record may be of no use here: its page was damaged since,
+ * or it was given to such a record before. Then the value goes into one that was never used. own: the
+ * id has this slot already.
+ */
+static int prepare_put(struct store *store, struct store_entry *entry, bool own, uint32_t old_slot,
+		       const void *value)
+{
+	struct slots_entry there;
+	int err = slots_get(&store->slots, entry->slot, &there);
+
+	if (err != 0 && err != ERR_ABSENT)
+		return err;
+	if (err == 0 && there.state == STORE_SLOT_LIVE && !own)
+		err = slots_take_new(&store->slots, &entry->slot);
+	else
+		err = 0;
+	if (err == 0)
+		err = commit_prepare_put(store, entry, old_slot, value);
+	if ((err == ERR_DAMAGED || err == ERR_IO) && slots_lost(&store->slots, entry->slot)) {
+		err = slots_take_new(&store->slots, &entry->slot);
+		if (err == 0)
+			err = commit_prepare_put(store, entry, old_slot, value);
+	}
+	return err;
+}
+
 static int replay_put(struct store *store, const struct wal_record *record)
 {
 	const struct format_put *put = (const struct format_put *)record->payload;
 	struct store_entry entry = {0}, old = {0};
 	uint32_t id_len, size, old_slot = STORE_NO_SLOT;
+	bool own;
 	int err;
 
 	if (record->length < sizeof(*put))
@@ -29,7 +63,7 @@ static int replay_put(struct store *store, const struct wal_record *record)
 	size = get_u32(put->value_size);
 	if (!id_fits(id_len) || record->length != sizeof(*put) + round_up(id_len, 8) + size ||
 	    commit_set_value_size(store, size) != 0 ||
-	    get_u32(put->slot) > atomic_load(&store->slots.count))
+	    get_u32(put->slot) > atomic_load(&store->slots.count) + SLOTS_LEFT_OUT)
 		return ERR_DAMAGED;
 	commit_name_entry(&entry, (const char *)record->payload + sizeof(*put), id_len);
 	entry.ino = get_u64(put->ino);
@@ -39,12 +73,13 @@ static int replay_put(struct store *store, const struct wal_record *record)
 	entry.attr.uid = get_u32(put->uid);
 	entry.attr.gid = get_u32(put->gid);
 	err = ids_find(&store->ids, entry.id, id_len, &old);
-	if (err == 0 && old.slot != entry.slot)
+	own = err == 0 && old.slot == entry.slot;
+	if (err == 0 && !own)
 		old_slot = old.slot;
 	else if (err != 0 && err != ERR_ABSENT)
 		return err;
-	err = commit_prepare_put(store, &entry, old_slot,
-				 record->payload + sizeof(*put) + round_up(id_len, 8));
+	err = prepare_put(store, &entry, own, old_slot,
+			  record->payload + sizeof(*put) + round_up(id_len, 8));
 	if (err == 0) {
 		commit_lock_tables(store);
 		commit_apply_put(store, &entry, old_slot, record->lsn);

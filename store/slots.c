@@ -206,6 +206,40 @@ int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const 
 	return 0;
 }
 
+bool slots_lost(struct slots *slots, uint32_t slot)
+{
+	uint32_t size = atomic_load(&slots->value_size), page_size = slots->pager->page_size, per;
+	const struct pager_page *page;
+	struct slots_entry other;
+
+	/* a value larger than a page shares its pages with nobody */
+	if (atomic_load(&slots->pager->damaged) == 0 || size == 0 || size > page_size)
+		return false;
+	per = page_size / size;
+	page = pager_page(slots->pager, FORMAT_SPACE_VALUE, slot / per);
+	if (page == NULL || !atomic_load(&page->damaged))
+		return false;
+	for (uint32_t i = slot / per * per, end = i + per; i < end; i++) {
+		int err = slots_get(slots, i, &other);
+
+		if (err == ERR_ABSENT)
+			break;
+		if (i != slot && (err != 0 || other.state == STORE_SLOT_LIVE))
+			return true;
+	}
+	return false;
+}
+
+/* A page of a slot's value for changing; one that is damaged begins anew, if it can. */
+static int change_page(struct slots *slots, uint32_t slot, uint32_t page, void **page_out)
+{
+	int err = pager_change(slots->pager, FORMAT_SPACE_VALUE, page, page_out);
+
+	if ((err == ERR_DAMAGED || err == ERR_IO) && !slots_lost(slots, slot))
+		err = pager_change_blank(slots->pager, FORMAT_SPACE_VALUE, page, page_out);
+	return err;
+}
+
 int slots_write_value(struct slots *slots, uint32_t slot, const void *value)
 {
 	uint32_t size = atomic_load(&slots->value_size), page_size = slots->pager->page_size;
@@ -214,7 +248,7 @@ int slots_write_value(struct slots *slots, uint32_t slot, const void *value)
 	int err = 0;
 
 	if (size <= page_size) {
-		err = pager_change(slots->pager, FORMAT_SPACE_VALUE, first, &page);
+		err = change_page(slots, slot, first, &page);
 		if (err == 0)
 			memcpy((uint8_t *)page + (size_t)(slot % (page_size / size)) * size, value,
 			       size);
@@ -223,7 +257,7 @@ int slots_write_value(struct slots *slots, uint32_t slot, const void *value)
 	for (uint32_t i = 0; err == 0 && i < pages; i++) {
 		uint32_t at = i * page_size, n = size - at < page_size ? size - at : page_size;
 
-		err = pager_change(slots->pager, FORMAT_SPACE_VALUE, first + i, &page);
+		err = change_page(slots, slot, first + i, &page);
 		if (err == 0)
 			memcpy(page, (const uint8_t *)value + at, n);
 	}
@@ -232,10 +266,18 @@ int slots_write_value(struct slots *slots, uint32_t slot, const void *value)
 
 /* --- changing --- */
 
+int slots_take_new(struct slots *slots, uint32_t *slot_out)
+{
+	uint32_t slot = atomic_load(&slots->count);
+
+	while (slot < UINT32_MAX - 1 && slots_lost(slots, slot))
+		slot++; /* to the end of a damaged page; what is left out stays free */
+	*slot_out = slot;
+	return slot < UINT32_MAX - 1 ? 0 : ERR_LIMIT;
+}
+
 int slots_take(struct slots *slots, uint32_t *slot_out)
 {
-	uint32_t count = atomic_load(&slots->count);
-
 	if (slots->n_waiting > 0 && slots->n_free == 0) {
 		uint64_t oldest = epoch_oldest(slots->pager->epoch);
 		size_t ready = 0;
@@ -251,10 +293,7 @@ int slots_take(struct slots *slots, uint32_t *slot_out)
 		*slot_out = pop_free(slots);
 		return 0;
 	}
-	if (count >= UINT32_MAX - 1)
-		return ERR_LIMIT;
-	*slot_out = count;
-	return 0;
+	return slots_take_new(slots, slot_out);
 }
 
 void slots_untake(struct slots *slots, uint32_t slot)

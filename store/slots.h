@@ -72,11 +72,21 @@ uint32_t slots_value_page(const struct slots *slots, uint32_t slot, uint32_t *pa
  * free until slots_set. ERR_LIMIT when there are 2^32-1.
  */
 int slots_take(struct slots *slots, uint32_t *slot_out);
+/* A slot that was never used: the first that can be. */
+int slots_take_new(struct slots *slots, uint32_t *slot_out);
+/*
+ * Whether a slot cannot be written: its page is known to be unreadable, and holds other live values,
+ * so that it cannot begin anew. Such a slot is taken, left alone, and free again at the next opening.
+ */
+bool slots_lost(struct slots *slots, uint32_t slot);
 /* Returns a slot just taken, when the commit did not come about. */
 void slots_untake(struct slots *slots, uint32_t slot);
 /* Makes the entry changeable; then slots_set cannot fail. */
 int slots_reserve(struct slots *slots, uint32_t slot);
-/* Copies a value into a slot that is not live; makes its pages changeable. */
+/*
+ * Copies a value into a slot that is not live; makes its pages changeable. ERR_DAMAGED, ERR_IO: a page
+ * cannot be read; when slots_lost says so as well, another slot will do.
+ */
 int slots_write_value(struct slots *slots, uint32_t slot, const void *value);
 /* Under ids->lock exclusively. Keeps the counts. */
 void slots_set(struct slots *slots, uint32_t slot, const struct slots_entry *entry);
