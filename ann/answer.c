@@ -124,7 +124,8 @@ static int run(struct batch *batch, struct ann_answer *answer, struct err_msg *m
 	if (err != 0 && batch->msg.text[0] != '\0')
 		(void)err_set(msg, err, "%s", batch->msg.text);
 	else if (err != 0)
-		(void)err_set(msg, err, "the search failed: %s", err_str(err));
+		(void)store_explain_tables(
+			ann->store, err_set(msg, err, "the search failed: %s", err_str(err)), msg);
 	if (err == 0)
 		err = join(batch, answer);
 	for (size_t q = 0; q < batch->n; q++)

@@ -5,6 +5,11 @@
 #ifndef VECFS_FS_CMD_H
 #define VECFS_FS_CMD_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err_msg;
+
 #define EXIT_USAGE 2
 /* As fsck(8). */
 #define EXIT_CLEAN 0
@@ -25,6 +30,24 @@ int cmd_compress(int argc, char **argv);
  */
 int cmd_one_operand(int argc, char **argv, const char *help, const char *ignored,
 		    const char **operand_out);
+
+/*
+ * For ERR_BUSY: says in msg where the store is mounted, if it is, and what to do. Returns rc, which is
+ * passed on as it is when it is another.
+ */
+int cmd_explain_busy(const char *path, int rc, struct err_msg *msg);
+
+/*
+ * Progress of long work, for store_progress: a line on stderr that is written over, when stderr is a
+ * terminal. Zeroed and with terminal set before its use.
+ */
+struct cmd_progress {
+	bool terminal;
+	bool line_is_open; /* a line stands there */
+};
+void cmd_show_progress(struct cmd_progress *progress, const char *what, uint64_t done,
+		       uint64_t total);
+void cmd_end_progress(struct cmd_progress *progress);
 
 /*
  * Waits, 15 seconds at most, while the daemon of a mount that is gone still closes the store. Returns

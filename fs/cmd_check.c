@@ -20,28 +20,19 @@ static const char help[] =
 	"usage: vecfs check STORE\n"
 	"\n"
 	"Reads everything in a store that is not mounted and verifies it. Changes nothing. Each finding\n"
-	"says where it is and what to do. Exit code: 0 clean, 4 damage found, 8 could not run.\n";
-
-struct check {
-	bool terminal;	   /* progress is shown, on stderr */
-	bool line_is_open; /* a progress line stands there */
-};
-
-static void end_progress(struct check *check)
-{
-	if (check->line_is_open)
-		fputs("\r\033[K", stderr);
-	check->line_is_open = false;
-}
+	"says where it is and what to do. Progress is shown on a terminal. The options of fsck(8) -a, -p,\n"
+	"-y, -n and -f are accepted and change nothing.\n"
+	"\n"
+	"Exit code: 0 clean, 4 damage found, 8 could not run.\n";
 
 static void show_finding(void *ctx, bool damage, const char *text)
 {
-	struct check *check = ctx;
+	struct cmd_progress *progress = ctx;
 	struct text line;
 	char *bytes;
 	size_t len;
 
-	end_progress(check);
+	cmd_end_progress(progress);
 	text_init(&line, 256);
 	text_escaped(&line, text, strlen(text)); /* ids of a damaged store may hold anything */
 	if (text_take(&line, &bytes, &len) == 0)
@@ -53,14 +44,7 @@ static void show_finding(void *ctx, bool damage, const char *text)
 
 static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
-	struct check *check = ctx;
-
-	if (!check->terminal)
-		return;
-	fprintf(stderr, "\r\033[K%s: %" PRIu64 " of %" PRIu64 " (%.0f %%)", what, done, total,
-		total > 0 ? 100.0 * (double)done / (double)total : 100.0);
-	fflush(stderr);
-	check->line_is_open = true;
+	cmd_show_progress(ctx, what, done, total);
 }
 
 /* A vector with a number that is none could never have been accepted. */
@@ -91,7 +75,7 @@ static void show_summary(const char *path, const struct store_check_report *repo
 
 int cmd_check(int argc, char **argv)
 {
-	struct check check = {.terminal = isatty(STDERR_FILENO) != 0};
+	struct cmd_progress progress = {.terminal = isatty(STDERR_FILENO) != 0};
 	struct store_check_report report = {0};
 	struct store_io *io = NULL;
 	struct err_msg msg = {{0}};
@@ -103,8 +87,9 @@ int cmd_check(int argc, char **argv)
 	cmd_wait_closed(path);
 	rc = io_posix_new(path, &io, &msg);
 	if (rc == 0)
-		rc = store_check(io, is_bad, show_finding, show_progress, &check, &report, &msg);
-	end_progress(&check);
+		rc = store_check(io, is_bad, show_finding, show_progress, &progress, &report, &msg);
+	cmd_end_progress(&progress);
+	rc = cmd_explain_busy(path, rc, &msg);
 	if (io != NULL)
 		io->ops->close(io);
 	if (rc != 0) {

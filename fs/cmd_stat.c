@@ -23,8 +23,9 @@
 static const char help[] =
 	"usage: vecfs stat STORE|MOUNTPOINT\n"
 	"\n"
-	"Prints dimension, metric, counts, sizes, compression, and advice about the cache, of a store\n"
-	"that is mounted or not.\n";
+	"Prints dimension, metric, counts, sizes, compression, the state of the log, advice about the\n"
+	"cache, and whether there is a sign of damage, of a store that is mounted or not.\n"
+	"Exit code: 0 printed, 1 could not be read.\n";
 
 struct view {
 	char where[4200];
@@ -34,6 +35,8 @@ struct view {
 	uint64_t file_bytes, free_bytes, wal_bytes;
 	uint64_t cache_bytes; /* of the mount; 0 when there is none */
 	double compression, hit_rate;
+	char log[160];	   /* how it ends, or what is waiting in it */
+	char damaged[600]; /* "no", or "yes: " and why */
 };
 
 /* --- a store that is not mounted --- */
@@ -53,6 +56,25 @@ static void view_store(struct store *store, struct view *view)
 	view->compression = stats.page_bytes_stored > 0 ? (double)stats.page_bytes_logical /
 								  (double)stats.page_bytes_stored :
 							  1;
+}
+
+static void say_log(struct view *view, const char *format, unsigned long long number)
+{
+	(void)snprintf(view->log, sizeof(view->log), format, number); /* long enough */
+}
+
+/* What opening read-only found. */
+static void view_opening(const struct store_open_report *report, struct view *view)
+{
+	if (report->lost_from != 0)
+		say_log(view, "damaged: nothing from LSN %llu on can be replayed",
+			report->lost_from);
+	else if (report->replayed > 0)
+		say_log(view, "%llu records to be replayed by the next mount", report->replayed);
+	else
+		say_log(view, "nothing to be replayed", 0);
+	if (report->lost_from != 0 || report->older_slot)
+		(void)snprintf(view->damaged, sizeof(view->damaged), "yes: %s", report->note.text);
 }
 
 /* The segments that are there; opened read-only, the store has no log of its own. */
@@ -75,7 +97,7 @@ static int sum_log(struct store_io *io, uint64_t *bytes_out)
 
 static int read_store(const char *path, struct view *view, struct err_msg *msg)
 {
-	struct store_opts opts = {.read_only = true};
+	struct store_opts opts = {.read_only = true, .recover_prefix = true};
 	struct store_open_report report;
 	struct store_io *io = NULL;
 	struct store *store = NULL;
@@ -85,6 +107,7 @@ static int read_store(const char *path, struct view *view, struct err_msg *msg)
 		rc = store_open(io, &opts, &store, &report, msg);
 	if (rc == 0) {
 		view_store(store, view);
+		view_opening(&report, view);
 		store_abandon(store);
 		rc = sum_log(io, &view->wal_bytes);
 	}
@@ -143,6 +166,23 @@ static uint64_t count_after(const char *text, const char *key)
 	return at != NULL ? strtoull(at, NULL, 10) : 0;
 }
 
+static void view_trouble(const char *metrics, struct view *view)
+{
+	uint64_t pages = count_after(metrics, "vecfs_damaged_pages ");
+
+	say_log(view, "written up to LSN %llu", count_after(metrics, "vecfs_store_lsn "));
+	if (count_after(metrics, "vecfs_store_poisoned ") != 0)
+		(void)snprintf(view->damaged, sizeof(view->damaged),
+			       "yes: the disk failed, writes are refused; unmount and mount again");
+	else if (count_after(metrics, "vecfs_open_lost_lsn_first ") != 0)
+		(void)snprintf(view->damaged, sizeof(view->damaged),
+			       "yes: the log, of which the intact beginning is served");
+	else if (pages > 0)
+		(void)snprintf(view->damaged, sizeof(view->damaged),
+			       "yes: %" PRIu64 " pages cannot be read; status/errors names them",
+			       pages);
+}
+
 static void view_mount(const char *metrics, const char *config, struct view *view)
 {
 	const char *metric = after(config, "  \"metric\": \"");
@@ -161,6 +201,7 @@ static void view_mount(const char *metrics, const char *config, struct view *vie
 	view->wal_bytes = count_after(metrics, "vecfs_wal_bytes ");
 	view->compression = number_after(metrics, "vecfs_compression_ratio ");
 	view->hit_rate = number_after(metrics, "vecfs_cache_hit_rate ");
+	view_trouble(metrics, view);
 }
 
 static int read_mount(const char *mountpoint, struct view *view, struct err_msg *msg)
@@ -203,14 +244,16 @@ static void print_advice(const struct view *view)
 	uint64_t raw = view->vectors * view->dim * sizeof(float);
 	uint64_t bound = view->cache_bytes != 0 ? view->cache_bytes :
 						  memory_auto_cache(memory_usable());
-	const char *advice = "raise cache= when vecfs_cache_hit_rate in status/metrics is low";
+	const char *advice = "the pages used most are kept; raise cache= when the hit rate is low";
 
 	if (view->vectors >= 10000000)
 		advice = "too many vectors for one store to be fast: shard them over several";
 	else if (view->vectors >= 1000000)
-		advice = "larger pages (mkfs --page-size=64K) are advised for so many vectors";
+		advice =
+			"the pages used most are kept; larger pages (mkfs --page-size=64K) are advised for "
+			"so many vectors";
 	else if (raw <= bound)
-		advice = "everything fits in memory";
+		advice = "everything stays in memory";
 	printf("%-12s %s of %" PRIu64 " MiB: %s\n", "cache",
 	       view->cache_bytes != 0 ? "bound" : "cache=auto would be a bound", bound >> 20,
 	       advice);
@@ -232,12 +275,17 @@ static void print_view(const struct view *view)
 	print_bytes("file", view->file_bytes);
 	print_bytes("free in file", view->free_bytes);
 	print_bytes("log", view->wal_bytes);
+	printf("%-12s %s\n", "log state", view->log);
 	print_bytes("page size", view->page_size);
 	printf("%-12s %.3f (bytes of vector pages over the bytes they take on disk)\n",
 	       "compression", view->compression);
 	if (view->mounted)
 		printf("%-12s %.3f\n", "hit rate", view->hit_rate);
 	print_advice(view);
+	printf("%-12s %s\n", "damaged",
+	       view->damaged[0] != '\0' ? view->damaged :
+	       view->mounted		? "no sign of it; echo verify > status/control looks" :
+					  "no sign of it; vecfs check looks at everything");
 }
 
 static int read_any(const char *path, struct view *view, struct err_msg *msg)

@@ -1,4 +1,7 @@
-/* cmd_wait.c - commands that come right after an unmount let the daemon finish first. */
+/*
+ * cmd_wait.c - commands and a store that somebody else has open: one that comes right after an unmount
+ * lets the daemon finish first.
+ */
 #include "fs/cmd.h"
 
 #include <time.h>
@@ -9,6 +12,22 @@
 
 #define CLOSED_TRIES 300
 #define CLOSED_PAUSE_NS (50 * 1000 * 1000)
+
+int cmd_explain_busy(const char *path, int rc, struct err_msg *msg)
+{
+	struct mount_point_entry entry;
+	char *absolute = NULL;
+
+	if (rc == ERR_BUSY && mount_point_resolve(path, &absolute, NULL) == 0 &&
+	    mount_point_find(NULL, absolute, &entry))
+		rc = err_set(
+			msg, rc,
+			"the store %s is mounted at %.200s; unmount it first, or ask the mount: "
+			"echo verify > %.200s/status/control",
+			path, entry.mountpoint, entry.mountpoint);
+	mem_free(absolute);
+	return rc;
+}
 
 void cmd_wait_closed(const char *path)
 {

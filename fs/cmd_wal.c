@@ -7,7 +7,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "fs/text.h"
+#include "store/base.h"
 #include "store/io.h"
 #include "store/mem.h"
 #include "store/store.h"
@@ -20,17 +23,117 @@ static const char help[] =
 	"nothing. Exit code: 0 sound (a torn end is; the next mount cuts it), 4 damaged, 8 could not\n"
 	"run.\n";
 
-/* Records of each type; index 0 counts those of no known type. */
+#define BEYOND_SHOWN 50u    /* records behind a damaged place that are listed */
+#define PROGRESS_EVERY 512u /* records */
+
+/* Records of each type; index 0 counts those of no known type. And how far the reading is. */
 struct counts {
 	uint64_t of[FORMAT_SYNC + 1];
+	struct cmd_progress progress;
+	uint64_t records, total_bytes, before; /* before: bytes of the segments read so far */
+	uint64_t seq, seq_bytes;	       /* of the segment being read */
 };
+
+static void show_progress(struct counts *counts, const struct wal_record *record)
+{
+	if (record->seq != counts->seq) {
+		counts->before += counts->seq_bytes;
+		counts->seq = record->seq;
+	}
+	counts->seq_bytes = record->offset;
+	if (counts->records++ % PROGRESS_EVERY == 0)
+		cmd_show_progress(&counts->progress, "bytes of log",
+				  counts->before + counts->seq_bytes, counts->total_bytes);
+}
 
 static int count_record(void *ctx, const struct wal_record *record)
 {
 	struct counts *counts = ctx;
 
 	counts->of[record->type <= FORMAT_SYNC ? record->type : 0]++;
+	show_progress(counts, record);
 	return 0;
+}
+
+/* --- what can be read behind a damaged place --- */
+
+struct beyond {
+	struct cmd_progress progress;
+	uint64_t last_lsn; /* of what comes before */
+	uint64_t n;
+};
+
+/* The id that a record is about, escaped; "" where there is none or it does not fit. */
+static void name_record(const struct wal_record *record, struct text *line)
+{
+	const uint8_t *payload = record->payload;
+	uint32_t at = 0, len = 0;
+
+	if (record->type == FORMAT_PUT && record->length >= sizeof(struct format_put)) {
+		at = sizeof(struct format_put);
+		len = get_u32(((const struct format_put *)payload)->id_length);
+	} else if (record->type == FORMAT_DELETE) {
+		len = record->length;
+	} else if (record->type == FORMAT_RENAME &&
+		   record->length >= sizeof(struct format_rename)) {
+		at = sizeof(struct format_rename);
+		len = get_u16(((const struct format_rename *)payload)->from_length);
+	} else if (record->type == FORMAT_SETATTR &&
+		   record->length >= sizeof(struct format_setattr)) {
+		at = sizeof(struct format_setattr);
+		len = get_u32(((const struct format_setattr *)payload)->id_length);
+	}
+	if (len <= FORMAT_ID_MAX && at + len <= record->length)
+		text_escaped(line, (const char *)payload + at, len);
+}
+
+static int show_beyond(void *ctx, const struct wal_record *record)
+{
+	static const char *const types[] = {"unknown", "put",	   "delete", "rename",
+					    "setattr", "setxattr", "sync"};
+	struct beyond *beyond = ctx;
+	struct text line;
+	char *bytes;
+	size_t len;
+	int rc;
+
+	if (record->lsn <= beyond->last_lsn)
+		return 0;
+	if (beyond->n % PROGRESS_EVERY == 0)
+		cmd_show_progress(&beyond->progress, "records behind the damage", beyond->n, 0);
+	if (beyond->n++ >= BEYOND_SHOWN)
+		return 0;
+	text_init(&line, 256);
+	name_record(record, &line);
+	rc = text_take(&line, &bytes, &len);
+	if (rc != 0)
+		return rc;
+	cmd_end_progress(&beyond->progress);
+	printf("  segment %" PRIu64 ", offset %" PRIu64 ": LSN %" PRIu64 " %s %s\n", record->seq,
+	       record->offset, record->lsn, types[record->type <= FORMAT_SYNC ? record->type : 0],
+	       bytes);
+	mem_free(bytes);
+	return 0;
+}
+
+/* Lists what a damaged log still holds behind the damage. */
+static int list_beyond(struct store_io *io, const struct store_head *head,
+		       const struct wal_report *report, bool terminal)
+{
+	struct wal_scan_opts opts = {.io = io, .from_seq = head->first_segment};
+	struct beyond beyond = {.progress = {.terminal = terminal}, .last_lsn = report->last_lsn};
+	int rc;
+
+	if (report->readable_beyond == 0)
+		return 0;
+	memcpy(opts.uuid, head->uuid, sizeof(opts.uuid));
+	opts.after_lsn = report->last_lsn;
+	printf("readable behind the damage:\n");
+	rc = wal_salvage(&opts, show_beyond, &beyond);
+	cmd_end_progress(&beyond.progress);
+	if (rc == 0 && beyond.n > BEYOND_SHOWN)
+		printf("  and %" PRIu64 " more\n", beyond.n - BEYOND_SHOWN);
+	return rc;
 }
 
 static void show_segments(const struct wal_report *report)
@@ -68,10 +171,12 @@ static void show_tail(const struct wal_report *report)
 		       report->bad_seq, report->bad_offset);
 		break;
 	case WAL_DAMAGED:
-		printf("tail: damaged at segment %" PRIu64 ", offset %" PRIu64 "; %" PRIu64
-		       " records after it can still be read. Restore the file from a copy, or mount "
-		       "with -o ro,recover=prefix to read what comes before\n",
-		       report->bad_seq, report->bad_offset, report->readable_beyond);
+		printf("tail: damaged at segment %" PRIu64 ", offset %" PRIu64
+		       ", after LSN %" PRIu64 "; %" PRIu64
+		       " records behind it can still be read. Restore the segment from a copy, or "
+		       "mount with -o ro,recover=prefix to read the state up to that LSN\n",
+		       report->bad_seq, report->bad_offset, report->last_lsn,
+		       report->readable_beyond);
 		break;
 	}
 }
@@ -95,14 +200,22 @@ static void show(const struct counts *counts, const struct wal_report *report)
 	show_tail(report);
 }
 
-/* The highest number of a segment, 0 when there is none. */
-static int last_segment(struct store_io *io, uint64_t *last_out)
+/* The highest number of a segment, 0 when there is none, and the bytes from segment `from` on. */
+static int measure_log(struct store_io *io, uint64_t from, uint64_t *last_out, uint64_t *bytes_out)
 {
 	uint64_t *seqs = NULL;
 	size_t n = 0;
 	int rc = io->ops->log_list(io, &seqs, &n);
 
 	*last_out = rc == 0 && n > 0 ? seqs[n - 1] : 0;
+	*bytes_out = 0;
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		uint64_t bytes = 0;
+
+		if (seqs[i] >= from)
+			rc = io->ops->log_size(io, seqs[i], &bytes);
+		*bytes_out += bytes;
+	}
 	mem_free(seqs);
 	return rc;
 }
@@ -116,7 +229,7 @@ static int scan(struct store_io *io, struct store_head *head, struct counts *cou
 	int rc = store_read_head(io, head, msg);
 
 	if (rc == 0)
-		rc = last_segment(io, &last);
+		rc = measure_log(io, head->first_segment, &last, &counts->total_bytes);
 	if (rc != 0)
 		return rc;
 	*needed_out = head->first_segment != 0 && !(head->clean && last < head->first_segment);
@@ -140,7 +253,7 @@ int cmd_wal(int argc, char **argv)
 {
 	struct wal_report report = {0};
 	struct store_head head = {0};
-	struct counts counts = {{0}};
+	struct counts counts = {.progress = {.terminal = isatty(STDERR_FILENO) != 0}};
 	struct store_io *io = NULL;
 	struct err_msg msg = {{0}};
 	const char *path;
@@ -153,6 +266,8 @@ int cmd_wal(int argc, char **argv)
 	rc = io_posix_new(path, &io, &msg);
 	if (rc == 0)
 		rc = scan(io, &head, &counts, &report, &needed, &msg);
+	cmd_end_progress(&counts.progress);
+	rc = cmd_explain_busy(path, rc, &msg);
 	if (rc == 0) {
 		show_head(path, &head);
 		if (needed)
@@ -162,8 +277,10 @@ int cmd_wal(int argc, char **argv)
 	} else {
 		fprintf(stderr, "vecfs: %s\n", msg.text[0] != '\0' ? msg.text : err_str(rc));
 	}
-	if (rc == 0 && report.verdict == WAL_DAMAGED)
-		rc = ERR_DAMAGED;
+	if (rc == 0 && report.verdict == WAL_DAMAGED) {
+		rc = list_beyond(io, &head, &report, counts.progress.terminal);
+		rc = rc == 0 ? ERR_DAMAGED : rc;
+	}
 	wal_report_release(&report);
 	if (io != NULL)
 		io->ops->close(io);

@@ -125,10 +125,12 @@ static void explain(struct ops_request *r, int code)
 	if ((code != ERR_DAMAGED && code != ERR_IO) || r->call.msg.text[0] != '\0')
 		return;
 	inode_names_read(r->fs->inodes);
-	if (node->kind == NODE_VECTORS && r->name != NULL)
+	if ((node->kind == NODE_VECTORS || node->kind == NODE_LIKE) && r->name != NULL)
 		(void)store_explain(r->fs->store, r->name, strlen(r->name), code, &r->call.msg);
 	else if (node->kind == NODE_VECTOR || node->kind == NODE_LIKE_ID)
 		(void)store_explain(r->fs->store, node->name, node->name_len, code, &r->call.msg);
+	else
+		(void)store_explain_tables(r->fs->store, code, &r->call.msg);
 	inode_names_unlock(r->fs->inodes);
 	if (r->call.msg.text[0] == '\0')
 		(void)err_set(&r->call.msg, code,

@@ -14,6 +14,8 @@
 #include "store/page.h"
 #include "store/store_private.h"
 
+#define PROGRESS_EVERY 256u /* pages or vectors */
+
 struct check {
 	struct store *store;
 	bool (*value_bad)(void *ctx, const void *value, uint32_t size);
@@ -23,11 +25,13 @@ struct check {
 	struct store_check_report *report;
 	uint8_t *buf;	      /* one page */
 	uint64_t done, total; /* pages, for progress */
+	bool tables_bad;      /* pages of tables are damaged: comparing them would repeat it */
+	uint64_t nameless;    /* live slots that no id names, because of that */
 };
 
 static void show_progress(struct check *check, const char *what)
 {
-	if (check->progress != NULL && check->done % 256 == 0)
+	if (check->progress != NULL && check->done % PROGRESS_EVERY == 0)
 		check->progress(check->ctx, what, check->done, check->total);
 }
 
@@ -46,8 +50,11 @@ static void check_page(struct check *check, enum format_space space, uint32_t nu
 	check->report->bytes += at.bytes;
 	err = pager_read_place(pager, page->place, page->checksum,
 			       page_seed(pager->uuid, space, number), check->buf);
-	if (err != 0)
-		damage_say_page(&check->say, check->store, space, number, page->place, err);
+	if (err == 0)
+		return;
+	check->tables_bad = check->tables_bad ||
+			    (space > FORMAT_SPACE_VALUE && space < FORMAT_SPACE_GRAPH);
+	damage_say_page(&check->say, check->store, space, number, page->place, err);
 }
 
 /* Both copies of a page of a space's map; opening was content with one. */
@@ -87,6 +94,7 @@ static void check_pages(struct check *check)
 
 	for (int s = 0; s < FORMAT_SPACES; s++)
 		check->total += atomic_load(&pager->spaces[s].pages);
+	show_progress(check, "pages");
 	for (int s = 0; s < FORMAT_SPACES; s++) {
 		uint32_t pages = atomic_load(&pager->spaces[s].pages);
 
@@ -125,7 +133,9 @@ static void check_tables(struct check *check)
 
 	epoch_enter(store->epoch);
 	err = ids_check(&store->ids, &entries);
-	if (err != 0)
+	if (err != 0 && check->tables_bad)
+		entries = store->slots.live; /* the damaged page was named */
+	else if (err != 0)
 		damage_say(&check->say, true,
 			   "the id index is inconsistent (%s); restore the store from a copy",
 			   err_str(err));
@@ -154,10 +164,15 @@ static void check_value(struct check *check, uint32_t slot)
 	if (err != 0 || table.state != STORE_SLOT_LIVE)
 		goto out;
 	err = store_slot_entry(store, slot, &entry);
-	if (err != 0) {
-		damage_say(&check->say, true, "slot %" PRIu32 " is live but no id names it", slot);
+	if (err != 0 && check->tables_bad)
+		check->nameless++;
+	else if (err != 0)
+		damage_say(&check->say, true,
+			   "slot %" PRIu32
+			   " is live but no id names it; restore the store from a copy",
+			   slot);
+	if (err != 0)
 		goto out;
-	}
 	/* a page that fails was reported with its ids by check_pages */
 	if (slots_value(&store->slots, slot, STORE_HINT_SCAN, &value) == 0 &&
 	    check->value_bad != NULL &&
@@ -177,11 +192,16 @@ static void check_values(struct check *check)
 
 	check->done = 0;
 	check->total = count;
+	show_progress(check, "vectors");
 	for (uint32_t slot = 0; slot < count; slot++) {
 		check_value(check, slot);
 		check->done++;
 		show_progress(check, "vectors");
 	}
+	if (check->nameless > 0)
+		damage_say(&check->say, true,
+			   "%" PRIu64 " vectors have lost their ids with the pages named above",
+			   check->nameless);
 }
 
 /* What opening said of slots and log. */

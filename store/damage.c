@@ -16,9 +16,12 @@ static const char *const space_names[FORMAT_SPACES] = {"value", "slot table", "i
 /* What to do about a page of a space; values have their own words, with the ids. */
 static const char *const remedies[FORMAT_SPACES] = {
 	"",
-	"the store cannot be opened without it; restore the store from a copy",
-	"ids cannot be found by name; restore the store from a copy",
-	"the ids on it cannot be found by name; restore the store from a copy",
+	"the store cannot be opened without it; restore the store from a copy, or save what can be "
+	"read with vecfs recover",
+	"ids cannot be found by name; restore the store from a copy, or save what can be read with "
+	"vecfs recover",
+	"the ids on it cannot be found by name; restore the store from a copy, or save what can be "
+	"read with vecfs recover",
 	"the graph is built anew at the next mount, no vector is lost",
 	"the graph is built anew at the next mount, no vector is lost",
 	"the graph is built anew at the next mount, no vector is lost",
@@ -184,32 +187,37 @@ int store_explain_slot(struct store *store, uint32_t slot, int err, struct err_m
 	return err;
 }
 
-/* The page of a table that a look-up of an id stumbled over. */
-static int explain_tables(struct store *store, const char *id, size_t id_len, int err,
-			  struct err_msg *msg)
+/* Names the first page of a table that is known to be damaged. False when none is. */
+static bool name_table_page(struct store *store, int err, char *out, size_t size,
+			    enum format_space *space_out)
 {
-	static const enum format_space tables[] = {FORMAT_SPACE_DIR, FORMAT_SPACE_BUCKET,
-						   FORMAT_SPACE_SLOT};
 	struct pager *pager = store->pager;
-	uint32_t numbers[3] = {0};
-	char page[160];
 
-	ids_pages(&store->ids, id, id_len, &numbers[0], &numbers[1]);
-	for (size_t i = 0; i < 3; i++) {
-		uint32_t n = i == 2 ? atomic_load(&pager->spaces[FORMAT_SPACE_SLOT].pages) :
-				      numbers[i] + 1;
+	for (int s = FORMAT_SPACE_SLOT; s < FORMAT_SPACE_GRAPH; s++) {
+		uint32_t pages = atomic_load(&pager->spaces[s].pages);
 
-		for (uint32_t p = numbers[i]; p < n; p++) {
-			const struct pager_page *one = pager_page(pager, tables[i], p);
+		for (uint32_t p = 0; p < pages; p++) {
+			const struct pager_page *one = pager_page(pager, (enum format_space)s, p);
 
-			if (one == NULL || !atomic_load(&one->damaged))
+			if (!atomic_load(&one->damaged))
 				continue;
-			name_page(tables[i], "page", p,
-				  __atomic_load_n(&one->place, __ATOMIC_RELAXED), err, page,
-				  sizeof(page));
-			return err_set(msg, err, "%s; %s", page, remedies[tables[i]]);
+			*space_out = (enum format_space)s;
+			name_page(*space_out, "page", p,
+				  __atomic_load_n(&one->place, __ATOMIC_RELAXED), err, out, size);
+			return true;
 		}
 	}
+	return false;
+}
+
+int store_explain_tables(struct store *store, int err, struct err_msg *msg)
+{
+	enum format_space space;
+	char page[160];
+
+	if ((err == ERR_DAMAGED || err == ERR_IO) &&
+	    name_table_page(store, err, page, sizeof(page), &space))
+		return err_set(msg, err, "%s; %s", page, remedies[space]);
 	return err;
 }
 
@@ -219,32 +227,20 @@ int store_explain(struct store *store, const char *id, size_t id_len, int err, s
 
 	if (err != ERR_DAMAGED && err != ERR_IO)
 		return err;
-	if (id_len == 0 || id_len > FORMAT_ID_MAX)
-		return err;
-	if (store_get(store, id, id_len, &entry, NULL) == 0)
+	if (id_len > 0 && id_len <= FORMAT_ID_MAX &&
+	    store_get(store, id, id_len, &entry, NULL) == 0)
 		return store_explain_slot(store, entry.slot, err, msg);
-	return explain_tables(store, id, id_len, err, msg);
+	return store_explain_tables(store, err, msg);
 }
 
 int damage_explain_open(struct store *store, const char *what, int err, struct err_msg *msg)
 {
 	const char *name = store->io->ops->name(store->io);
-	struct pager *pager = store->pager;
+	enum format_space space;
 	char page[160];
 
-	for (int s = 0; s < FORMAT_SPACE_GRAPH && (err == ERR_DAMAGED || err == ERR_IO); s++) {
-		uint32_t pages = atomic_load(&pager->spaces[s].pages);
-
-		for (uint32_t p = 0; p < pages; p++) {
-			const struct pager_page *one = pager_page(pager, (enum format_space)s, p);
-
-			if (!atomic_load(&one->damaged))
-				continue;
-			name_page((enum format_space)s, "page", p, one->place, err, page,
-				  sizeof(page));
-			return err_set(msg, err, "%s: %s: %s; restore the store from a copy", what,
-				       name, page);
-		}
-	}
+	if ((err == ERR_DAMAGED || err == ERR_IO) &&
+	    name_table_page(store, err, page, sizeof(page), &space))
+		return err_set(msg, err, "%s: %s: %s; %s", what, name, page, remedies[space]);
 	return err_set(msg, err, "%s: %s: %s", what, name, err_str(err));
 }

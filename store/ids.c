@@ -123,21 +123,6 @@ int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_en
 	return ERR_ABSENT;
 }
 
-void ids_pages(struct ids *ids, const char *id, size_t len, uint32_t *dir_out, uint32_t *bucket_out)
-{
-	uint32_t index;
-
-	*dir_out = *bucket_out = 0;
-	epoch_enter(ids->pager->epoch);
-	(void)pthread_rwlock_rdlock(&ids->lock);
-	index = dir_index(ids, ids_hash(ids, id, len));
-	*dir_out = index / (ids->pager->page_size / 4);
-	if (ids->buckets == 0 || ids_bucket_number(ids, index, bucket_out) != 0)
-		*bucket_out = 0;
-	(void)pthread_rwlock_unlock(&ids->lock);
-	epoch_leave(ids->pager->epoch);
-}
-
 /* --- making room --- */
 
 static int make_first_bucket(struct ids *ids)

@@ -41,12 +41,6 @@ uint64_t ids_hash(const struct ids *ids, const char *id, size_t len);
 int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *entry_out);
 /* The entry with this hash that holds this slot. */
 int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out);
-/*
- * The pages that a look-up of an id goes through, for messages: of the directory, and the bucket, 0
- * when the directory cannot be read. Takes lock itself, shared.
- */
-void ids_pages(struct ids *ids, const char *id, size_t len, uint32_t *dir_out,
-	       uint32_t *bucket_out);
 /* As store_list, but for the LSNs. */
 int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	     size_t cap, size_t *n_out);

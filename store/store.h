@@ -155,6 +155,8 @@ int store_get(struct store *store, const char *id, size_t id_len, struct store_e
  */
 int store_explain(struct store *store, const char *id, size_t id_len, int err, struct err_msg *msg);
 int store_explain_slot(struct store *store, uint32_t slot, int err, struct err_msg *msg);
+/* The same of what went through the tables for no id in particular. */
+int store_explain_tables(struct store *store, int err, struct err_msg *msg);
 
 /*
  * Lists ids in an order that does not change while they exist: *cursor starts at 0 and afterwards
