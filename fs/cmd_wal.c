@@ -240,6 +240,8 @@ static int scan(struct store_io *io, struct store_head *head, struct counts *cou
 	opts.after_lsn = head->ckpt_lsn;
 	opts.known_lsn = head->ckpt_lsn;
 	rc = wal_scan(&opts, count_record, counts, report, msg);
+	if (rc == ERR_FORMAT)
+		rc = ERR_DAMAGED; /* a segment of another store, where one of this should be */
 	if (rc == ERR_ABSENT)
 		rc = err_set(msg, ERR_DAMAGED,
 			     "%s-wal.%" PRIu64

@@ -258,6 +258,11 @@ static int replay_log(struct store *store, struct store_open_report *report, str
 			       "store was not closed in order; put it back beside the store",
 			       store->io->ops->name(store->io),
 			       (unsigned long long)store->slot.first_segment);
+	if (err == ERR_FORMAT && msg != NULL) {
+		struct err_msg why = *msg;
+
+		return err_set(msg, ERR_DAMAGED, "WAL replay failed: %.400s", why.text);
+	}
 	if (err != 0 && (msg == NULL || msg->text[0] == '\0'))
 		return damage_explain_open(store, "WAL replay failed", err, msg);
 	return err != 0 ? err : judge_log(store, log, report, msg);
