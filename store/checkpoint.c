@@ -256,6 +256,9 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 	atomic_store(&store->checkpoint_ns_last, now(store) - start);
 	atomic_fetch_add(&store->checkpoint_ns_total, now(store) - start);
 	atomic_fetch_add(&store->checkpoints, 1);
+	/* a slot of durability=none needs no segment */
+	if (older_segment == 0)
+		older_segment = slot.first_segment != 0 ? slot.first_segment : UINT64_MAX;
 	/* the slot stands: segments that stay because of an error are removed after the next one */
 	(void)wal_remove_below(store->wal, older_segment);
 	if (kind == CHECKPOINT_NORMAL)

@@ -95,3 +95,7 @@ kill_store() { # STORE
 	closed "$1"
 	fusermount3 -u "$M" 2>/dev/null || fusermount3 -uz "$M"
 }
+
+no_file_like() { # BEGINNING
+	! compgen -G "$1*" >/dev/null
+}
