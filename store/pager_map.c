@@ -206,6 +206,8 @@ static bool clear_absent(struct pager *pager, enum format_space space, uint32_t 
 		return false;
 	(void)pthread_mutex_lock(&group->lock);
 	*err = page->place != 0 ? pager_set_place(pager, space, number, 0, 0) : 0;
+	if (*err == 0)
+		pager_note(pager, page, 0);
 	(void)pthread_mutex_unlock(&group->lock);
 	(void)pthread_mutex_lock(&pager->lock);
 	atomic_store(&page->state, PAGE_ABSENT);

@@ -266,7 +266,9 @@ static void test_nothing_changed(void **state)
 			io_mem_set_fault(f.medium, store_fixture_fail, &fault);
 			err = operate(&f, op);
 			io_mem_set_fault(f.medium, NULL, NULL);
-			assert_int_equal(err, fault.hit ? ERR_IO : 0);
+			/* a put may do without a page that holds nothing else: it begins anew */
+			if (op > 1 || err != 0)
+				assert_int_equal(err, fault.hit ? ERR_IO : 0);
 			if (err != 0) {
 				expect_unchanged(&f);
 				assert_int_equal(operate(&f, op), 0);
@@ -276,7 +278,7 @@ static void test_nothing_changed(void **state)
 			store_fixture_reopen(&f);
 			store_fixture_check(&f);
 			store_fixture_free(&f);
-			if (err == 0)
+			if (!fault.hit)
 				break;
 		}
 	}

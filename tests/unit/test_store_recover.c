@@ -55,7 +55,7 @@ static void expect_recovered(struct store_fixture *f, bool older)
 {
 	store_fixture_open(f);
 	assert_int_equal(f->report.older_slot, older);
-	assert_int_equal(strstr(f->report.note.text, "older one") != NULL, older);
+	assert_int_equal(strstr(f->report.note.text, "commit slot is unusable") != NULL, older);
 	expect_all(f);
 	put_some(f, 7, 4);
 	assert_int_equal(store_checkpoint(f->store), 0);
@@ -435,7 +435,7 @@ static void test_foreign_segment(void **state)
 	bytes = last_log(&f, &seq, &len);
 	segment.seq = seq;
 	wal_format_put_segment(bytes, &segment);
-	expect_refused(&f, ERR_FORMAT, "another store");
+	expect_refused(&f, ERR_DAMAGED, "another store");
 	store_fixture_free(&f);
 }
 

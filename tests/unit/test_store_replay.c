@@ -179,7 +179,8 @@ static void make_bad_records(void)
 	(void)add_put("a PUT with another length of id", 3, 9, STORE_FIXTURE_VALUE);
 	(void)add_put("a PUT with another size of value", 3, 8, STORE_FIXTURE_VALUE - 4);
 	add_put("a PUT that is one size of value in both", 3, 8, STORE_FIXTURE_VALUE - 4)->len -= 4;
-	(void)add_put("a PUT far behind all slots", 5, 8, STORE_FIXTURE_VALUE);
+	(void)add_put("a PUT far behind all slots", 4 + FORMAT_PAGE_MAX / 4 + 1, 8,
+		      STORE_FIXTURE_VALUE);
 	(void)add_put("a PUT to the slot of no number", UINT32_MAX, 8, STORE_FIXTURE_VALUE);
 	(void)add_bad("a DELETE of nothing", FORMAT_DELETE, NULL, 0);
 	(void)add_bad("a DELETE of an endless id", FORMAT_DELETE, zeros, 256);
