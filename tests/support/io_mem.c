@@ -293,3 +293,12 @@ int io_mem_resize_segment(struct io_mem *medium, uint64_t seq, size_t len)
 		segment = io_mem_add(medium, seq);
 	return segment == NULL ? ERR_NOMEM : io_mem_resize(&segment->object, len);
 }
+
+void io_mem_clear(struct io_mem *medium)
+{
+	for (size_t i = 0; i < medium->n_segments; i++)
+		mem_free(medium->segments[i].object.bytes);
+	medium->n_segments = 0;
+	medium->head.len = 0;
+	medium->has_head = false;
+}

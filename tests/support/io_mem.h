@@ -60,5 +60,7 @@ uint8_t *io_mem_segment(struct io_mem *medium, uint64_t seq, size_t *len_out);
 /* Cuts an object, or makes it longer with zeros; makes it if it is not there. ERR_NOMEM. */
 int io_mem_resize_head(struct io_mem *medium, size_t len);
 int io_mem_resize_segment(struct io_mem *medium, uint64_t seq, size_t len);
+/* Removes head and segments, as if nothing had ever been stored. Nothing may be attached. */
+void io_mem_clear(struct io_mem *medium);
 
 #endif
