@@ -173,10 +173,21 @@ static bool is_chosen(const struct walk *walk, size_t moment, size_t from, unsig
 	return share <= 1 || (moment * 2654435761u + walk->run->seed) % 65536 / 7 % share == 0;
 }
 
+/* Moments at which a name is not durable yet are rare, so more of them are taken. */
+static bool is_recovered(const struct walk *walk, size_t moment)
+{
+	enum tape_kind kind = walk->tape->events[walk->at].kind;
+	size_t share = walk->run->recover_share, number = moment + (size_t)walk->run->seed;
+
+	if (share == 0 || walk->within[0] != '\0' || walk->only != NULL)
+		return false;
+	if (kind == TAPE_CREATE || kind == TAPE_UNLINK)
+		share = share / 10 + 1;
+	return number % share == share / 2;
+}
+
 static void walk_along(struct walk *walk, size_t from, unsigned share)
 {
-	struct crash_run *run = walk->run;
-	unsigned recover_share = walk->within[0] == '\0' ? run->recover_share : 0;
 	size_t moment = 0;
 	bool more = true;
 
@@ -195,8 +206,7 @@ static void walk_along(struct walk *walk, size_t from, unsigned share)
 		     (e->mark == HISTORY_BEGUN || e->mark == HISTORY_GRAPH_BEGUN)))
 			continue;
 		moment++;
-		walk->recover = recover_share != 0 && walk->only == NULL &&
-				(moment + run->seed) % recover_share == recover_share / 2;
+		walk->recover = is_recovered(walk, moment);
 		if (!walk->recover && !is_chosen(walk, moment, from, share))
 			continue;
 		more = crash_states_visit(&walk->states, walk->model, &walk->tape->events[walk->at],
