@@ -95,6 +95,7 @@ struct store_io_ops {
 	 * As reserve, for a segment. Nobody writes to it while it gives something back.
 	 */
 	int (*log_reserve)(struct store_io *io, uint64_t seq, uint64_t bytes);
+	/* Makes what was written to the segment durable; the first time also its name, whoever made it. */
 	int (*log_sync)(struct store_io *io, uint64_t seq);
 	/* Removes the segment, durably; no error when it is not there. */
 	int (*log_remove)(struct store_io *io, uint64_t seq);

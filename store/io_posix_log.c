@@ -8,6 +8,8 @@
  *  1. A segment in the table has an open descriptor. A segment is in the table at most once.
  *  2. A segment with pins, with unsynced writes or with a failed sync is not closed to make room.
  *  3. After a failed sync every later sync of that segment fails.
+ *  4. A segment that was synced is durable with its name, also when a writer made it that was killed
+ *     before it had synced the name.
  *
  * Locks: segment.sync_lock before logs.lock; no I/O under logs.lock but open.
  */
@@ -30,6 +32,7 @@ struct io_posix_segment {
 	unsigned pins;	  /* guarded by logs.lock: calls under way */
 	bool removed;	  /* guarded by logs.lock: not in the table, goes with the last pin */
 	bool failed;	  /* guarded by logs.lock and sync_lock: a sync failed */
+	bool named;	  /* guarded by sync_lock: the name is durable */
 	uint64_t writes;  /* guarded by logs.lock: finished writes */
 	uint64_t synced;  /* guarded by logs.lock: writes that a sync covered */
 	uint64_t used_at; /* guarded by logs.lock */
@@ -206,6 +209,7 @@ int io_posix_log_create(struct store_io *io, uint64_t seq, const void *bytes, si
 		segment_free(segment);
 		return ret;
 	}
+	segment->named = true;
 	pthread_mutex_lock(&p->logs.lock);
 	if (find(&p->logs, seq) < p->logs.n || insert(&p->logs, segment) != 0)
 		segment_free(segment); /* it is durable: any other descriptor will do */
@@ -368,6 +372,9 @@ int io_posix_log_sync(struct store_io *io, uint64_t seq)
 	failed = segment->failed;
 	pthread_mutex_unlock(&p->logs.lock);
 	ret = failed ? ERR_UNKNOWN : io_posix_sync_data(segment->fd);
+	if (ret == 0 && !segment->named)
+		ret = io_posix_sync_all(p->dir_fd);
+	segment->named = segment->named || ret == 0;
 	pthread_mutex_lock(&p->logs.lock);
 	if (ret == 0)
 		segment->synced = writes;

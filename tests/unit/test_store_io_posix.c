@@ -671,6 +671,24 @@ static void test_log(void **state)
 	close_io(io);
 }
 
+/* A writer that was killed may have made a segment without syncing its name: the first sync does it. */
+static void test_log_of_another(void **state)
+{
+	struct store_io *io = open_store();
+
+	(void)state;
+	assert_int_equal(io->ops->log_create(io, 5, "header", 6), 0);
+	close_io(io);
+	io = new_io();
+	assert_int_equal(io->ops->open(io, true, NULL), 0);
+	fault.syncs = 0;
+	assert_int_equal(io->ops->log_sync(io, 5), 0);
+	assert_int_equal(fault.syncs, 2); /* the file and its name */
+	assert_int_equal(io->ops->log_sync(io, 5), 0);
+	assert_int_equal(fault.syncs, 3);
+	close_io(io);
+}
+
 /* A creation that fails leaves the number free. */
 static void test_log_create_fails(void **state)
 {
@@ -922,6 +940,7 @@ int main(void)
 		TEST(test_discard),
 		TEST(test_log_list),
 		TEST(test_log),
+		TEST(test_log_of_another),
 		TEST(test_log_create_fails),
 		TEST(test_log_table),
 		TEST(test_threads),
