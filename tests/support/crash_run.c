@@ -99,7 +99,7 @@ static void walk_recovery(struct walk *outer, const struct crash_state *state,
 		crash_states_init(&walk.states, run->seed + outer->at, run->randoms / 2 + 1,
 				  tape->boot_id);
 		walk.states.only = walk.only != NULL ? &walk.only_variant : NULL;
-		walk_along(&walk, 0, 1);
+		walk_along(&walk, 0, run->inner_share);
 		crash_states_release(&walk.states);
 		disk_model_free(walk.model);
 	}
@@ -170,20 +170,20 @@ static bool is_chosen(const struct walk *walk, size_t moment, size_t from, unsig
 		return walk->at == walk->only_event;
 	if (walk->at < from)
 		return false;
+	if (walk->tape->events[walk->at].kind == TAPE_CREATE)
+		return true;
 	return share <= 1 || (moment * 2654435761u + walk->run->seed) % 65536 / 7 % share == 0;
 }
 
-/* Moments at which a name is not durable yet are rare, so more of them are taken. */
+/* Whether recovery is interrupted at this moment. A segment just made is rare, and always taken. */
 static bool is_recovered(const struct walk *walk, size_t moment)
 {
-	enum tape_kind kind = walk->tape->events[walk->at].kind;
-	size_t share = walk->run->recover_share, number = moment + (size_t)walk->run->seed;
+	size_t share = walk->run->recover_share;
 
 	if (share == 0 || walk->within[0] != '\0' || walk->only != NULL)
 		return false;
-	if (kind == TAPE_CREATE || kind == TAPE_UNLINK)
-		share = share / 10 + 1;
-	return number % share == share / 2;
+	return walk->tape->events[walk->at].kind == TAPE_CREATE ||
+	       (moment + (size_t)walk->run->seed) % share == share / 2;
 }
 
 static void walk_along(struct walk *walk, size_t from, unsigned share)

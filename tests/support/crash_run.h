@@ -30,6 +30,7 @@ struct crash_run {
 	unsigned share;		/* one of so many moments; 0 and 1: all */
 	unsigned deep_share;	/* one of so many states is judged in depth */
 	unsigned recover_share; /* crashes within recovery at one of so many moments; 0: none */
+	unsigned inner_share;	/* one of so many moments of a recovery */
 	const char *only;	/* name of one state, or NULL */
 	struct crash_count states, recovery;
 };

@@ -141,6 +141,7 @@ int main(void)
 		.randoms = full ? 16 : 8,
 		.deep_share = full ? 2 : 8,
 		.recover_share = full ? 10 : 100,
+		.inner_share = full ? 1 : 12,
 		.only = getenv("CASE"),
 	};
 
