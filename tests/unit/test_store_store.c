@@ -543,6 +543,30 @@ static void test_refusals(void **state)
 	end_world(&w);
 }
 
+/* A read-only store names the last record that it replayed, not that of the checkpoint. */
+static void test_read_only_stats(void **state)
+{
+	struct store_attr attr = {0};
+	struct store_stats before, after;
+	struct world w;
+	float value[32] = {0};
+
+	(void)state;
+	start_world(&w, 15, 4096, 128, 1 << 20);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(store_put(w.store, "a", 1, value, 128, &attr, 0, NULL, NULL, NULL),
+				 0);
+	store_get_stats(w.store, &before);
+	assert_true(before.last_lsn > before.ckpt_lsn);
+	store_abandon(w.store);
+	w.io->ops->close(w.io);
+	w.opts.read_only = true;
+	open_world(&w);
+	store_get_stats(w.store, &after);
+	assert_int_equal(after.last_lsn, before.last_lsn);
+	end_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -556,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_head_shrinks),
 		cmocka_unit_test(test_graph_is_published_whole),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_read_only_stats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
