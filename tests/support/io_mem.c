@@ -120,14 +120,16 @@ int io_mem_ask(struct io_mem *medium, const char *name, size_t *len)
 	nth = io_mem_find_call(medium, name)->count++;
 	io_mem_unlock(medium);
 	fate = medium->fault != NULL ? medium->fault(medium->fault_ctx, name, nth) : 0;
-	if (fate > 0 && (uint64_t)fate - 1 < *len)
-		*len = (size_t)fate - 1;
+	if (fate > 0 && (size_t)(fate & IO_MEM_ALL_BUT_FAIL) - 1 < *len)
+		*len = (size_t)(fate & IO_MEM_ALL_BUT_FAIL) - 1;
 	return fate;
 }
 
 int io_mem_outcome(int fate, int err)
 {
-	return err != 0 || fate == 0 ? err : ERR_FULL;
+	if (err != 0 || fate == 0)
+		return err;
+	return fate > IO_MEM_ALL_BUT_FAIL ? -(fate >> 22) : ERR_FULL;
 }
 
 /* --- the medium --- */

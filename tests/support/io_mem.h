@@ -18,8 +18,11 @@ struct io_mem;
 
 /* A result of a fault hook: the first n bytes of a write take effect, then it fails ERR_FULL. */
 #define IO_MEM_CUT(n) ((int)(n) + 1)
+/* The same, failing with another class than ERR_FULL. */
+#define IO_MEM_CUT_BUT(n, err) (-(err) << 22 | ((int)(n) + 1))
 /* The same with the whole write, or any other call, taking effect before the failure. */
-#define IO_MEM_ALL_BUT_FAIL INT32_MAX
+#define IO_MEM_ALL_BUT_FAIL ((1 << 22) - 1)
+#define IO_MEM_ALL_BUT(err) (-(err) << 22 | IO_MEM_ALL_BUT_FAIL)
 
 /*
  * Called before each operation that can fail, with its name in struct store_io_ops and how often it
