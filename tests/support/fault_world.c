@@ -444,6 +444,7 @@ static void op_make(struct fault_world *w)
 	struct store_io *io = w->attach(w->attach_ctx);
 	int err;
 
+	w->unmade = io == NULL;
 	if (io == NULL)
 		return;
 	err = store_create(io, &geometry, &w->msg);
