@@ -257,6 +257,20 @@ static void test_map_is_bounded(void **state)
 	end(&w);
 }
 
+static uint64_t allocations, fail_at;
+
+static bool fail_allocation(void *ctx)
+{
+	(void)ctx;
+	return allocations++ == fail_at;
+}
+
+static bool fail_after_many(void *ctx)
+{
+	(void)ctx;
+	return allocations++ > 1000;
+}
+
 /* A copy of the disk whose map of the values is changed by hand and sealed again. */
 static int load_changed(struct world *w, void (*change)(struct format_map_entry *entries,
 							struct format_root *root, uint64_t blocks))
@@ -278,7 +292,10 @@ static int load_changed(struct world *w, void (*change)(struct format_map_entry 
 	put_u64(roots[0].top.checksum,
 		page_checksum(page, PAGE, page_map_seed(uuid, FORMAT_SPACE_VALUE, 0, 0)));
 	assert_int_equal(pager_new(&pager, io, w->epoch, uuid, PAGE, 1 << 20), 0);
+	allocations = 0;
+	mem_set_fault(fail_after_many, NULL); /* what a file says must not cost memory */
 	err = pager_load(pager, roots, w->slot.blocks, &msg);
+	mem_set_fault(NULL, NULL);
 	assert_true(err == 0 || strstr(msg.text, "page map of the values") != NULL);
 	pager_free(pager);
 	io->ops->close(io);
@@ -356,6 +373,15 @@ static void too_high(struct format_map_entry *entries, struct format_root *root,
 	put_u32(root->height, 5);
 }
 
+static void more_pages_than_blocks(struct format_map_entry *entries, struct format_root *root,
+				   uint64_t blocks)
+{
+	(void)entries;
+	(void)blocks;
+	put_u32(root->pages, 1u << 28);
+	put_u32(root->height, 4);
+}
+
 static void no_top(struct format_map_entry *entries, struct format_root *root, uint64_t blocks)
 {
 	(void)entries;
@@ -383,7 +409,8 @@ static void test_hostile_maps(void **state)
 						    too_many_pages,
 						    too_high,
 						    no_top,
-						    one_top_twice};
+						    one_top_twice,
+						    more_pages_than_blocks};
 	struct world w;
 
 	(void)state;
@@ -399,14 +426,6 @@ static void test_hostile_maps(void **state)
 }
 
 /* --- failures --- */
-
-static uint64_t allocations, fail_at;
-
-static bool fail_allocation(void *ctx)
-{
-	(void)ctx;
-	return allocations++ == fail_at;
-}
 
 static int fail_write(void *ctx, const char *call, uint64_t nth)
 {
