@@ -245,6 +245,17 @@ static void test_old_segment(void **state)
 	assert_true(wal_model_stats(&model).durable_lsn >= 5);
 	assert_int_equal(wal_sync(model.wal, 6), 0);
 	wal_model_check_whole(&model, 5, 5);
+	/* Nor can the next segment be made when the old one cannot be synced. */
+	wal_model_turn_unsealed(&model);
+	wal_model_append(&model, 10);
+	wal_model_turn_unsealed(&model);
+	wal_model_set_fault(&model, &fault);
+	assert_int_equal(wal_prepare(model.wal), ERR_UNKNOWN);
+	check_poisoned(&model);
+	wal_model_release(&model);
+	wal_model_init(&model, SEED + 8, WAL_LOG);
+	assert_int_equal(wal_seal(model.wal), 0); /* there is no old one */
+	fault.nth = 0;
 	/* Failure to sync the old one is failure. */
 	wal_model_turn_unsealed(&model);
 	wal_model_append(&model, 10);

@@ -145,9 +145,26 @@ static void check_wiped(void)
 	wal_model_release(&model);
 }
 
+/* Where the wipe fails so that nobody knows what it did, nothing is written any more. */
+static void check_wipe_fails(void)
+{
+	struct wal_model_fault fault = {"log_write", 0, IO_MEM_ALL_BUT_FAIL, ERR_IO};
+	struct wal_model model;
+
+	wal_model_init(&model, SEED + 5, WAL_LOG);
+	wal_model_append(&model, 60);
+	wal_model_set_fault(&model, &fault);
+	assert_int_equal(wal_model_try(&model, 200), ERR_FULL);
+	wal_model_set_fault(&model, NULL);
+	assert_true(wal_model_stats(&model).poisoned);
+	assert_int_equal(wal_model_try(&model, 200), ERR_READONLY);
+	wal_model_release(&model);
+}
+
 static void test_remains(void **state)
 {
 	(void)state;
+	check_wipe_fails();
 	check_wiped();
 	check_remains(true, false);
 	check_remains(true, true);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "store/base.h"
 #include "store/mem.h"
@@ -61,10 +62,40 @@ static void test_hostile_records(void **state)
 	}
 }
 
+/* Blocks and records that are whole, and of another version, another place or no number. */
+static void test_not_meant(void **state)
+{
+	struct wal_format_segment segment = {.seq = 3, .epoch = 1}, back;
+	struct wal_format_record record = {.record = {.type = FORMAT_SYNC, .epoch = 1}}, found;
+	uint8_t block[FORMAT_BLOCK] = {0}, bytes[WAL_FORMAT_RECORD_MIN];
+	uint64_t lsn, hash;
+
+	(void)state;
+	wal_format_put_segment(block, &segment);
+	assert_int_equal(wal_format_get_segment(block, 3, &back), 0);
+	assert_int_equal(wal_format_get_segment(block, 4, &back), ERR_DAMAGED);
+	put_u32(((struct format_segment *)block)->version, FORMAT_VERSION + 1);
+	assert_int_equal(wal_format_get_segment(block, 3, &back), ERR_DAMAGED);
+	put_u64(((struct format_segment *)block)->checksum, XXH3_64bits(block, FORMAT_BLOCK - 8));
+	assert_int_equal(wal_format_get_segment(block, 3, &back), ERR_FORMAT);
+	wal_format_put_proof(block, 3, 77, 88);
+	assert_true(wal_format_get_proof(block, 3, &lsn, &hash));
+	assert_true(lsn == 77 && hash == 88);
+	assert_false(wal_format_get_proof(block, 4, &lsn, &hash));
+	record.record.lsn = 5;
+	wal_format_put_record(bytes, &record, segment.salt);
+	assert_true(wal_format_get_record(bytes, sizeof(bytes), &segment, &found));
+	assert_false(wal_format_get_record(bytes, sizeof(bytes) - 1, &segment, &found));
+	record.record.lsn = 0;
+	wal_format_put_record(bytes, &record, segment.salt);
+	assert_false(wal_format_get_record(bytes, sizeof(bytes), &segment, &found));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hostile_records),
+		cmocka_unit_test(test_not_meant),
 	};
 
 	printf("seed %u\n", SEED);

@@ -354,6 +354,171 @@ static void test_unreadable_beyond(void **state)
 	wal_model_release(&model);
 }
 
+static enum wal_verdict scan_from(struct wal_model *model, uint64_t from_seq, uint64_t after_lsn,
+				  uint64_t want)
+{
+	struct wal_scan_opts opts = wal_model_scan_opts(model, model->io, from_seq);
+	struct wal_model_seen seen;
+	enum wal_verdict verdict;
+
+	opts.after_lsn = after_lsn;
+	opts.from_may_be_new = from_seq > 1;
+	verdict = wal_model_scan(model, &opts, &seen, NULL);
+	assert_int_equal(seen.count, want);
+	return verdict;
+}
+
+/* A segment without a readable header, of which only the proof is left. */
+static void test_proof_without_header(void **state)
+{
+	struct wal_model model;
+	size_t len = 0;
+
+	(void)state;
+	wal_model_init(&model, SEED + 15, WAL_LOG);
+	for (unsigned i = 0; i < 3; i++)
+		wal_model_append(&model, 100);
+	wal_model_turn(&model);
+	io_mem_segment(model.medium, 2, &len)[100] ^= 1;
+	assert_int_equal(scan_from(&model, 1, 0, 3), WAL_TORN_TAIL);
+	assert_int_equal(scan_from(&model, 2, 3, 0), WAL_TORN_TAIL);
+	assert_int_equal(scan_from(&model, 2, 2, 0), WAL_DAMAGED);
+	assert_int_equal(io_mem_resize_segment(model.medium, 1, (size_t)model.records[2].offset),
+			 0);
+	assert_int_equal(scan_from(&model, 1, 0, 2), WAL_DAMAGED);
+	wal_model_release(&model);
+}
+
+/* What a checkpoint has may be missing; what comes after may not. */
+static void test_missing_below(void **state)
+{
+	struct wal_model model;
+
+	(void)state;
+	wal_model_init(&model, SEED + 16, WAL_LOG);
+	for (unsigned i = 0; i < 10; i++)
+		wal_model_append(&model, 100);
+	wal_model_turn(&model);
+	wal_model_append(&model, 100);
+	wal_model_append(&model, 100);
+	assert_int_equal(io_mem_resize_segment(model.medium, 1, (size_t)model.records[5].offset),
+			 0);
+	assert_int_equal(scan_from(&model, 1, 10, 2), WAL_ENDS_WELL);
+	assert_int_equal(scan_from(&model, 1, 9, 0), WAL_DAMAGED);
+	wal_model_release(&model);
+}
+
+/* The oldest segment says neither where it starts nor what was before it. */
+static void test_unsealed_first(void **state)
+{
+	struct wal_model model;
+
+	(void)state;
+	wal_model_init(&model, SEED + 17, WAL_LOG);
+	for (unsigned i = 0; i < 5; i++)
+		wal_model_append(&model, 100);
+	wal_model_turn_unsealed(&model);
+	for (unsigned i = 0; i < 3; i++)
+		wal_model_append(&model, 100);
+	assert_int_equal(model.io->ops->log_remove(model.io, 1), 0);
+	assert_int_equal(scan_from(&model, 0, 0, 3), WAL_ENDS_WELL);
+	assert_int_equal(scan_from(&model, 0, 5, 3), WAL_ENDS_WELL);
+	assert_int_equal(scan_from(&model, 0, 6, 2), WAL_ENDS_WELL);
+	assert_int_equal(scan_from(&model, 2, 5, 3), WAL_ENDS_WELL);
+	assert_int_equal(scan_from(&model, 2, 3, 0), WAL_DAMAGED);
+	io_mem_set_boot_id(model.medium, other_boot);
+	assert_int_equal(scan_from(&model, 2, 3, 0), WAL_UNSYNCED_CUT);
+	wal_model_release(&model);
+}
+
+/* A whole segment of another past, and a writer that names another record before its first. */
+static void test_chain_of_segments(void **state)
+{
+	struct wal_model a, b;
+	const uint8_t *other;
+	size_t len = 0;
+
+	(void)state;
+	wal_model_init(&a, SEED + 18, WAL_LOG);
+	wal_model_init(&b, SEED + 18, WAL_LOG);
+	b.random++;
+	for (unsigned i = 0; i < 6; i++) {
+		wal_model_append(&a, 80);
+		wal_model_append(&b, 80);
+		if (i == 2) {
+			wal_model_turn_unsealed(&a);
+			wal_model_turn_unsealed(&b);
+		}
+	}
+	other = io_mem_segment(b.medium, 2, &len);
+	memcpy(io_mem_segment(a.medium, 2, &len), other, len);
+	assert_int_equal(scan_from(&a, 1, 0, 3), WAL_DAMAGED);
+	wal_model_release(&b);
+	wal_free(a.wal);
+	assert_int_equal(a.io->ops->log_remove(a.io, 2), 0);
+	assert_int_equal(wal_new(&a.wal, &a.opts, 2, 4, 12345), 0);
+	a.n = 3;
+	a.offset = FORMAT_RECORDS_AT;
+	wal_model_append(&a, 80);
+	assert_int_equal(scan_from(&a, 1, 0, 3), WAL_DAMAGED);
+	wal_model_release(&a);
+}
+
+static void test_no_segments(void **state)
+{
+	struct wal_scan_opts opts;
+	struct wal_model model;
+
+	(void)state;
+	wal_model_init(&model, SEED + 19, WAL_LOG);
+	assert_int_equal(model.io->ops->log_remove(model.io, 1), 0);
+	opts = wal_model_scan_opts(&model, model.io, 0);
+	assert_int_equal(wal_model_scan(&model, &opts, NULL, NULL), WAL_ENDS_WELL);
+	opts.known_lsn = 5;
+	assert_int_equal(wal_model_scan(&model, &opts, NULL, NULL), WAL_DAMAGED);
+	opts.after_lsn = 5;
+	assert_int_equal(wal_model_scan(&model, &opts, NULL, NULL), WAL_ENDS_WELL);
+	wal_model_release(&model);
+}
+
+static int count_records(void *ctx, const struct wal_record *record)
+{
+	(void)record;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+/* Salvage passes over what has no header, leaves out what is known, and tells of a read error. */
+static void test_salvage_edges(void **state)
+{
+	struct wal_model_fault fault = {"log_read", 3, ERR_IO, 0};
+	struct wal_scan_opts opts;
+	struct wal_model model;
+	unsigned n = 0;
+	size_t len = 0;
+
+	(void)state;
+	wal_model_init(&model, SEED + 20, WAL_LOG);
+	for (unsigned i = 0; i < 9; i++) {
+		wal_model_append(&model, 60);
+		if (i % 3 == 2)
+			wal_model_turn(&model);
+	}
+	opts = wal_model_scan_opts(&model, model.io, 0);
+	io_mem_segment(model.medium, 2, &len)[9] ^= 1;
+	assert_int_equal(wal_salvage(&opts, count_records, &n), 0);
+	assert_int_equal(n, 6);
+	opts.after_lsn = 2;
+	n = 0;
+	assert_int_equal(wal_salvage(&opts, count_records, &n), 0);
+	assert_int_equal(n, 4);
+	for (fault.nth = 0; fault.nth < 6; fault.nth++) {
+		wal_model_set_fault(&model, &fault);
+		assert_int_equal(wal_salvage(&opts, count_records, &n), ERR_IO);
+	}
+	wal_model_release(&model);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +529,12 @@ int main(void)
 		cmocka_unit_test(test_long_tail),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_unreadable_beyond),
+		cmocka_unit_test(test_proof_without_header),
+		cmocka_unit_test(test_missing_below),
+		cmocka_unit_test(test_unsealed_first),
+		cmocka_unit_test(test_chain_of_segments),
+		cmocka_unit_test(test_no_segments),
+		cmocka_unit_test(test_salvage_edges),
 	};
 
 	printf("seed %u\n", SEED);
