@@ -247,6 +247,37 @@ static void test_refusals(void **state)
 	assert_int_equal(alloc_end(alloc), FIRST + 3);
 	assert_int_equal(alloc_give(alloc, FIRST, 3), 0);
 	assert_int_equal(alloc_give(alloc, FIRST, 3), ERR_DAMAGED); /* twice */
+	assert_int_equal(alloc_give(alloc, ((uint64_t)1 << 36) - 1, 2), ERR_DAMAGED);
+	assert_int_equal(alloc_mark(alloc, FIRST, 0), 0);
+	assert_int_equal(alloc_end(alloc), FIRST);
+	alloc_free(alloc);
+	assert_int_equal(alloc_new(&alloc, ((uint64_t)1 << 36) + 1), ERR_INVALID);
+	assert_null(alloc);
+}
+
+/* A block of a long full region is found when it becomes free, although searches passed it by. */
+static void test_full_region(void **state)
+{
+	const uint64_t blocks = 200 * ALLOC_GROUP;
+	struct alloc *alloc;
+	uint64_t block;
+
+	(void)state;
+	assert_int_equal(alloc_new(&alloc, FIRST), 0);
+	for (uint64_t at = 0; at < blocks; at += ALLOC_GROUP)
+		assert_int_equal(alloc_mark(alloc, FIRST + at, ALLOC_GROUP), 0);
+	for (unsigned i = 1; i < 5; i++) {
+		alloc_rewind(alloc);
+		assert_int_equal(alloc_take(alloc, i, &block), 0);
+		assert_true(block >= FIRST + blocks);
+	}
+	assert_int_equal(alloc_check(alloc), 0);
+	assert_int_equal(alloc_give(alloc, 70 * ALLOC_GROUP + 5, 3), 0);
+	assert_int_equal(alloc_check(alloc), 0);
+	alloc_rewind(alloc);
+	assert_int_equal(alloc_take(alloc, 3, &block), 0);
+	assert_int_equal(block, 70 * ALLOC_GROUP + 5);
+	assert_int_equal(alloc_check(alloc), 0);
 	alloc_free(alloc);
 }
 
@@ -306,6 +337,11 @@ static void test_no_memory(void **state)
 		assert_int_equal(alloc_end(alloc), end);
 		assert_int_equal(alloc_check(alloc), 0);
 		assert_int_equal(alloc_take(alloc, 600, &block), 0);
+		left = 1;
+		mem_set_fault(fails_after, &left);
+		assert_int_equal(alloc_mark(alloc, (uint64_t)1 << 20, 1), ERR_NOMEM);
+		mem_set_fault(NULL, NULL);
+		assert_int_equal(alloc_check(alloc), 0);
 		alloc_free(alloc);
 	}
 }
@@ -313,9 +349,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random),	  cmocka_unit_test(test_mark),
-		cmocka_unit_test(test_refusals),  cmocka_unit_test(test_first_block),
-		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_random),	    cmocka_unit_test(test_mark),
+		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_first_block),
+		cmocka_unit_test(test_full_region), cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

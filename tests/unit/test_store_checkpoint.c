@@ -545,9 +545,43 @@ static void test_no_log(void **state)
 	store_fixture_free(&f);
 }
 
+/* --- how long commits stop --- */
+
+static uint64_t ticks;
+
+static uint64_t ticking_now(struct store_io *io, enum store_clock clock)
+{
+	(void)io;
+	(void)clock;
+	return ticks += 1000;
+}
+
+static void test_pause(void **state)
+{
+	struct store_fixture f;
+	struct store_stats stats;
+
+	(void)state;
+	store_fixture_new(&f, NULL);
+	watch(f.io);
+	watched.now_ns = ticking_now;
+	for (int i = 0; i < 2; i++) {
+		store_fixture_put(&f, 1, 1);
+		assert_int_equal(store_checkpoint(f.store), 0);
+		store_get_stats(f.store, &stats);
+		assert_int_equal(stats.checkpoint_pause_ns_max, 1000);
+		assert_true(stats.checkpoint_ns_last >= 3000);
+	}
+	assert_true(stats.checkpoint_ns_total >= 6000);
+	store_wait_room(f.store); /* nobody makes room here, so nobody waits */
+	store_fixture_free(&f);
+}
+
 /* --- the background threads --- */
 
-static bool reached(struct store_fixture *f, bool (*is)(const struct store_stats *stats))
+/* Whether it becomes so, while each look at it takes so many ns of the store's time. */
+static bool reached_in(struct store_fixture *f, bool (*is)(const struct store_stats *stats),
+		       uint64_t ns)
 {
 	struct timespec pause = {0, 2000000};
 	struct store_stats stats;
@@ -556,9 +590,15 @@ static bool reached(struct store_fixture *f, bool (*is)(const struct store_stats
 		store_get_stats(f->store, &stats);
 		if (is(&stats))
 			return true;
+		io_mem_advance(f->medium, ns);
 		(void)nanosleep(&pause, NULL); /* an early end only makes more rounds */
 	}
 	return false;
+}
+
+static bool reached(struct store_fixture *f, bool (*is)(const struct store_stats *stats))
+{
+	return reached_in(f, is, 0);
 }
 
 static bool has_checkpoint(const struct store_stats *stats)
@@ -569,6 +609,11 @@ static bool has_checkpoint(const struct store_stats *stats)
 static bool is_durable(const struct store_stats *stats)
 {
 	return stats->durable_lsn == 2;
+}
+
+static bool is_all_durable(const struct store_stats *stats)
+{
+	return stats->durable_lsn == stats->last_lsn;
 }
 
 static bool has_mark(const struct store_stats *stats)
@@ -597,13 +642,8 @@ static void test_background_checkpoint(void **state)
 	opts.checkpoint_bytes = 0;
 	store_fixture_new(&f, &opts);
 	store_fixture_put(&f, 1, 1);
-	for (int i = 0; i < 62; i++) {
-		struct timespec pause = {0, 4000000};
-
-		io_mem_advance(f.medium, SECOND);
-		(void)nanosleep(&pause, NULL); /* so that the thread looks at some of them */
-	}
-	assert_true(reached(&f, has_checkpoint));
+	io_mem_advance(f.medium, 50 * SECOND);
+	assert_true(reached_in(&f, has_checkpoint, SECOND));
 	assert_int_equal(store_close(f.store), 0);
 	f.store = NULL;
 	store_fixture_free(&f);
@@ -614,6 +654,7 @@ static void test_background_sync(void **state)
 {
 	struct store_opts opts = {.cache_bytes = 1 << 20, .background = true};
 	struct store_fixture_fault fault = {"log_sync", 0, ERR_UNKNOWN, true, false, 0};
+	struct store_fixture_fault full = {"log_write", 0, ERR_FULL, true, false, 0};
 	struct store_fixture f;
 
 	(void)state;
@@ -626,6 +667,16 @@ static void test_background_sync(void **state)
 	assert_true(reached(&f, has_mark));
 	store_fixture_reopen(&f);
 	assert_int_equal(f.report.replayed, 3);
+	/* a mark that finds no room is none, and that is all */
+	store_fixture_put(&f, 3, 1);
+	io_mem_advance(f.medium, 2 * SECOND);
+	assert_true(reached(&f, is_all_durable));
+	io_mem_set_fault(f.medium, store_fixture_fail, &full);
+	io_mem_advance(f.medium, 2 * SECOND);
+	for (int i = 0; i < 5000 && io_mem_calls(f.medium, "log_write") == 0; i++)
+		(void)nanosleep(&(struct timespec){0, 1000000}, NULL);
+	io_mem_set_fault(f.medium, NULL, NULL);
+	store_fixture_put(&f, 4, 1);
 	store_fixture_crash(&f);
 	/* a sync that fails there is noticed before anybody asks */
 	io_mem_set_fault(f.medium, NULL, NULL);
@@ -698,6 +749,7 @@ int main(void)
 		cmocka_unit_test(test_graph_given_up),
 		cmocka_unit_test(test_graph_reset),
 		cmocka_unit_test(test_no_log),
+		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_background_checkpoint),
 		cmocka_unit_test(test_background_sync),
 		cmocka_unit_test(test_wait_room),

@@ -282,6 +282,102 @@ static void test_older_slot_after_openings(void **state)
 	store_fixture_free(&f);
 }
 
+/* Seals a slot that was changed by hand. */
+static void write_slot(struct store_fixture *f, const struct head *head,
+		       const struct head_slot *slot)
+{
+	struct format_slot block;
+	size_t len;
+
+	head_encode_slot(head, slot, &block);
+	memcpy(io_mem_head(f->medium, &len) + FORMAT_SLOT_AT +
+		       (slot->generation & 1) * FORMAT_BLOCK,
+	       &block, sizeof(block));
+}
+
+/* Puts a trunk of these extents at a block and makes the slot name it. */
+static void write_trunk(struct store_fixture *f, const struct head *head, struct head_slot *slot,
+			uint64_t at, const uint64_t *extents, uint32_t n)
+{
+	struct format_trunk trunk = {0};
+	size_t len;
+
+	put_u32(trunk.magic, FORMAT_TRUNK_MAGIC);
+	put_u32(trunk.count, n);
+	for (uint32_t i = 0; i < n; i++)
+		put_u64(trunk.extents[i], extents[i]);
+	memcpy(io_mem_head(f->medium, &len) + at * FORMAT_BLOCK, &trunk, sizeof(trunk));
+	slot->free_place = place_pack(at, FORMAT_BLOCK, FORMAT_RAW);
+	slot->free_checksum = page_checksum(&trunk, sizeof(trunk), page_trunk_seed(head->uuid, at));
+	write_slot(f, head, slot);
+}
+
+/* A free list that is right in itself and speaks of blocks that the maps use: the maps are believed. */
+static void test_lying_free_list(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+	struct place at, root;
+	uint64_t extents[2];
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	assert_true(place_unpack(slots[0].free_place, &at));
+	assert_true(place_unpack(get_u64(slots[0].roots[0].top.place[0]), &root));
+	extents[0] = root.block | (uint64_t)1 << 36 | (uint64_t)1 << 63;
+	extents[1] = root.block | (uint64_t)1 << 36;
+	write_trunk(&f, &head, &slots[0], at.block, extents, 2);
+	expect_recovered(&f, false);
+	store_fixture_free(&f);
+	/* its trunk lies where a copy of a map page is */
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	write_trunk(&f, &head, &slots[0], root.block, extents, 0);
+	expect_recovered(&f, false);
+	store_fixture_free(&f);
+}
+
+/* A slot that is right in itself and says what cannot be: the older one rules. */
+static void test_lying_slot(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	slots[0].dir_depth = 27;
+	write_slot(&f, &head, &slots[0]);
+	expect_recovered(&f, true);
+	store_fixture_free(&f);
+}
+
+/* A new store whose other slot holds rubbish is a new store. */
+static void test_first_slot(void **state)
+{
+	struct store_fixture f = {.opts = {.cache_bytes = 0}};
+	struct store_geometry geometry = {.page_size = STORE_FIXTURE_PAGE,
+					  .value_size = STORE_FIXTURE_VALUE};
+	size_t len;
+
+	(void)state;
+	f.medium = io_mem_new(2);
+	f.io = io_mem_attach(f.medium);
+	assert_int_equal(store_create(f.io, &geometry, NULL), 0);
+	f.io->ops->close(f.io);
+	io_mem_head(f.medium, &len)[FORMAT_SLOT_AT + 7] = 1;
+	store_fixture_open(&f);
+	assert_false(f.report.older_slot);
+	memset(versions, 0, sizeof(versions));
+	put_some(&f, 1, 1);
+	store_fixture_reopen(&f);
+	expect_all(&f);
+	store_fixture_free(&f);
+}
+
 /* A free list that cannot be read, or is wrong, costs nothing. */
 static void test_free_list(void **state)
 {
@@ -473,17 +569,20 @@ static void test_clean(void **state)
 /* Each call fails: refused with a sentence, nothing changed that a second try would miss. */
 static void test_each_call(void **state)
 {
-	static const int results[] = {ERR_IO, ERR_NOMEM, ERR_FULL};
+	static const int results[] = {ERR_IO, ERR_NOMEM, ERR_FULL, ERR_IO};
 	unsigned failures = 0;
 
 	(void)state;
-	for (size_t r = 0; r < 3; r++) {
+	for (size_t r = 0; r < 4; r++) {
 		for (uint64_t nth = 0;; nth++) {
 			struct store_fixture_fault fault = {NULL, nth, results[r], false, false, 0};
 			struct store_fixture f;
 			int err;
 
 			build(&f);
+			/* the last time with a cache in which nothing stays */
+			if (r == 3)
+				f.opts.cache_bytes = 1;
 			io_mem_set_fault(f.medium, store_fixture_fail, &fault);
 			err = store_fixture_try_open(&f);
 			io_mem_set_fault(f.medium, NULL, NULL);
@@ -550,6 +649,9 @@ int main(void)
 		cmocka_unit_test(test_older_slot_after_attempts),
 		cmocka_unit_test(test_older_slot_after_openings),
 		cmocka_unit_test(test_free_list),
+		cmocka_unit_test(test_lying_free_list),
+		cmocka_unit_test(test_lying_slot),
+		cmocka_unit_test(test_first_slot),
 		cmocka_unit_test(test_taken_over),
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_bad_record),
