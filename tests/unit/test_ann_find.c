@@ -68,6 +68,22 @@ static int ask(struct ann *ann, uint32_t i, uint32_t k, bool exact, size_t *n_ou
 	return err;
 }
 
+/* How far the nearest is from vector i. */
+static double nearest(struct ann *ann, uint32_t i, bool exact)
+{
+	struct ann_query spec = {.k = 1, .exact = exact};
+	struct ann_answer answer;
+	float vector[DIM];
+	double distance;
+
+	vector_of(i, vector);
+	assert_int_equal(ann_search(ann, vector, 1, &spec, &answer, NULL), 0);
+	assert_int_equal(answer.first[1], 1);
+	distance = answer.hits[0].distance;
+	ann_answer_release(&answer);
+	return distance;
+}
+
 static void test_damaged_vector(void **state)
 {
 	struct ann_fixture fixture;
@@ -188,6 +204,35 @@ static void test_short_graph(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* What waits to be linked is in every answer; what was deleted or replaced, linked or not, in none. */
+static void test_pending(void **state)
+{
+	struct ann_fixture fixture;
+	float vector[DIM];
+	size_t n;
+
+	(void)state;
+	new_filled(&fixture);
+	fixture.ann->scan_max = 0;
+	vector_of(N, vector);
+	assert_int_equal(ann_fixture_put(fixture.ann, "new", vector, DIM), 0);
+	vector_of(N + 1, vector);
+	assert_int_equal(ann_fixture_put(fixture.ann, "8", vector, DIM), 0);
+	for (int exact = 0; exact < 2; exact++) {
+		assert_int_equal(ask(fixture.ann, N, 1, exact != 0, &n), 0);
+		assert_int_equal(n, 1);
+		assert_int_equal(ask(fixture.ann, N + 1, 1, exact != 0, &n), 0);
+		assert_true(nearest(fixture.ann, 8, exact != 0) > 1.0);
+	}
+	assert_int_equal(ann_delete(fixture.ann, "7", 1), 0);
+	assert_int_equal(ann_delete(fixture.ann, "new", 3), 0);
+	for (int exact = 0; exact < 2; exact++) {
+		assert_true(nearest(fixture.ann, 7, exact != 0) > 1.0);
+		assert_true(nearest(fixture.ann, N, exact != 0) > 1.0);
+	}
+	ann_fixture_free(&fixture);
+}
+
 /* --- changes in the middle of a search, made where it asks whether to go on --- */
 
 struct meddler {
@@ -264,9 +309,9 @@ static void test_changed_meanwhile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_damaged_vector),	  cmocka_unit_test(test_damaged_node),
-		cmocka_unit_test(test_failing_disk),	  cmocka_unit_test(test_short_graph),
-		cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_damaged_vector), cmocka_unit_test(test_damaged_node),
+		cmocka_unit_test(test_failing_disk),   cmocka_unit_test(test_short_graph),
+		cmocka_unit_test(test_pending),	       cmocka_unit_test(test_changed_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
