@@ -21,6 +21,8 @@
 #define FORMAT_PAGE_DEFAULT 16384u
 #define FORMAT_VALUE_MAX 65536u
 #define FORMAT_ID_MAX 255u
+/* No generation, LSN or segment number that was ever written is above; so counting on cannot wrap. */
+#define FORMAT_COUNT_MAX (UINT64_MAX >> 3)
 
 #define FORMAT_HEADER_MAGIC "vecfs\r\n\x1a"
 #define FORMAT_SLOT_MAGIC "vecfslot"

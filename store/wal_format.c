@@ -45,7 +45,7 @@ int wal_format_get_segment(const uint8_t *block, uint64_t seq,
 		return ERR_DAMAGED;
 	if (get_u32(at->version) != FORMAT_VERSION)
 		return ERR_FORMAT;
-	if (get_u64(at->seq) != seq)
+	if (get_u64(at->seq) != seq || get_u64(at->first_lsn) > FORMAT_COUNT_MAX)
 		return ERR_DAMAGED;
 	segment_out->seq = seq;
 	segment_out->salt = get_u64(at->salt);
@@ -74,7 +74,8 @@ bool wal_format_get_proof(const uint8_t *block, uint64_t seq, uint64_t *last_lsn
 {
 	const struct format_proof *at = (const struct format_proof *)block;
 
-	if (!block_is(block, FORMAT_PROOF_MAGIC) || get_u64(at->seq) != seq)
+	if (!block_is(block, FORMAT_PROOF_MAGIC) || get_u64(at->seq) != seq ||
+	    get_u64(at->last_lsn) > FORMAT_COUNT_MAX)
 		return false;
 	*last_lsn_out = get_u64(at->last_lsn);
 	*last_hash_out = get_u64(at->last_hash);
@@ -120,7 +121,7 @@ bool wal_format_get_record(const uint8_t *bytes, size_t available,
 		return false;
 	if (at->type[0] < FORMAT_PUT || at->type[0] > FORMAT_SYNC || at->zero0[0] != 0 ||
 	    get_u32(at->zero1) != 0 || get_u32(at->epoch) != segment->epoch || lsn == 0 ||
-	    get_u64(at->durable_lsn) >= lsn)
+	    lsn > FORMAT_COUNT_MAX || get_u64(at->durable_lsn) >= lsn)
 		return false;
 	hashed = wal_format_size(length) - 8;
 	hash = get_u64(bytes + hashed);
