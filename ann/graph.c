@@ -29,7 +29,7 @@ void graph_states_release(struct graph_states *states)
 {
 	if (states == NULL || states->chunks == NULL)
 		return;
-	for (uint32_t i = 0; i < STATE_CHUNKS; i++)
+	for (uint32_t i = 0; i < STATE_CHUNKS && states->chunks[i] != NULL; i++)
 		mem_free(atomic_load_explicit(&states->chunks[i], memory_order_relaxed));
 	mem_free(states->chunks);
 	memset(states, 0, sizeof(*states));

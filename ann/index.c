@@ -43,7 +43,7 @@ void index_release(struct index *index)
 	if (index->changed == NULL)
 		return;
 	index_tear_down(index);
-	for (size_t i = 0; i < INDEX_CHUNKS; i++)
+	for (size_t i = 0; i < INDEX_CHUNKS && index->changed[i] != NULL; i++)
 		mem_free((void *)atomic_load_explicit(&index->changed[i], memory_order_relaxed));
 	mem_free(index->changed);
 	graph_states_release(&index->states);

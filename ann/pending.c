@@ -34,7 +34,7 @@ void pending_release(struct pending *pending)
 {
 	if (pending->where == NULL)
 		return;
-	for (size_t i = 0; i < PENDING_CHUNKS; i++)
+	for (size_t i = 0; i < PENDING_CHUNKS && pending->where[i] != NULL; i++)
 		mem_free(pending->where[i]);
 	mem_free(pending->where);
 	mem_free(pending->items);
