@@ -11,12 +11,28 @@
 #include <stdatomic.h>
 #include <string.h>
 
+/*
+ * Makes the slot of an id changeable. Slot table and index are read from disk: ERR_DAMAGED unless the
+ * slot is live and this id's.
+ */
+static int reserve_live(struct store *store, const struct store_entry *entry, uint32_t number)
+{
+	struct slots_entry slot;
+	int err = slots_get(&store->slots, number, &slot);
+
+	if (err == ERR_ABSENT ||
+	    (err == 0 && (slot.state != STORE_SLOT_LIVE ||
+			  slot.id_hash != ids_hash(&store->ids, entry->id, entry->id_len))))
+		err = ERR_DAMAGED;
+	return err != 0 ? err : slots_reserve(&store->slots, number);
+}
+
 /* Brings in what changing or removing an existing id needs. */
 int commit_prepare_existing(struct store *store, const struct store_entry *entry)
 {
 	int err = ids_reserve(&store->ids, entry->id, entry->id_len);
 
-	return err != 0 ? err : slots_reserve(&store->slots, entry->slot);
+	return err != 0 ? err : reserve_live(store, entry, entry->slot);
 }
 
 int commit_set_value_size(struct store *store, size_t size)
@@ -39,7 +55,7 @@ int commit_prepare_put(struct store *store, const struct store_entry *entry, uin
 	if (err == 0)
 		err = slots_reserve(&store->slots, entry->slot);
 	if (err == 0 && old_slot != STORE_NO_SLOT)
-		err = slots_reserve(&store->slots, old_slot);
+		err = reserve_live(store, entry, old_slot);
 	if (err == 0)
 		err = ids_reserve(&store->ids, entry->id, entry->id_len);
 	return err;
@@ -63,7 +79,7 @@ int commit_prepare_rename(struct store *store, struct store_entry *from, struct 
 		*to = target;
 	err = commit_prepare_existing(store, from);
 	if (err == 0 && *exists)
-		err = slots_reserve(&store->slots, to->slot);
+		err = reserve_live(store, to, to->slot);
 	if (err == 0)
 		err = ids_reserve(&store->ids, to->id, to->id_len);
 	return err;
