@@ -448,7 +448,19 @@ static void fix_log(struct spoil *spoil)
 	}
 }
 
-struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_input *in)
+static void settle_pages(struct spoil *spoil, uint32_t settled,
+			 void (*settle)(uint8_t *head, size_t len))
+{
+	const struct image *image = spoil->image;
+
+	for (size_t i = 0; i < image->n; i++)
+		if ((settled >> image->pieces[i].kind & 1) != 0)
+			touch(spoil, image->pieces[i].offset, 1);
+	settle(spoil->head, spoil->len);
+}
+
+struct io_mem *spoil_and(const struct image *image, uint32_t kinds, struct fuzz_input *in,
+			 uint32_t settled, void (*settle)(uint8_t *head, size_t len))
 {
 	static struct io_mem
 		*medium; /* used again and again: making one costs more than most runs */
@@ -477,8 +489,15 @@ struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_inpu
 		else if ((kinds >> IMAGE_RECORD & 1) != 0)
 			append_record(&spoil, in);
 	}
+	if (settle != NULL)
+		settle_pages(&spoil, settled, settle);
 	fix_head(&spoil);
 	if ((spoil.fix & FIX_LOG) != 0)
 		fix_log(&spoil);
 	return spoil.medium;
+}
+
+struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_input *in)
+{
+	return spoil_and(image, kinds, in, 0, NULL);
 }

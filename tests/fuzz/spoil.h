@@ -13,5 +13,11 @@
  * bit for each enum image_kind that may be changed. It can take 64 MiB at most.
  */
 struct io_mem *spoil(const struct image *image, uint32_t kinds, struct fuzz_input *in);
+/*
+ * The same for a layer that keeps sums of its own in its pages: settle (may be NULL) makes them right
+ * after the edits. Pages of the kinds in settled count as changed by it.
+ */
+struct io_mem *spoil_and(const struct image *image, uint32_t kinds, struct fuzz_input *in,
+			 uint32_t settled, void (*settle)(uint8_t *head, size_t len));
 
 #endif
