@@ -117,7 +117,7 @@ torture: ## HOURS=1 of the tests that enumerate, in full, seed after seed; goes 
 	$(quiet)scripts/torture $(or $(HOURS),1)
 
 .PHONY: fuzz
-fuzz: fuzz-build ## feeds hostile bytes to all that reads them, FUZZ_SECONDS=20 for each target
+fuzz: fuzz-build ## feeds hostile bytes to all that reads them, FUZZ_SECONDS=15 for each target
 	$(quiet)scripts/run-tests fuzz
 
 .PHONY: san

@@ -2,7 +2,7 @@
 # Feeds hostile bytes to one target: fuzz.sh TARGET, where TARGET.c lies beside this script.
 #
 # First every input of corpus/TARGET and crashes/TARGET is run once, then libFuzzer goes on from them
-# for FUZZ_SECONDS (20). A crash, a report of a sanitizer, a leak, an input that takes 10 s or more
+# for FUZZ_SECONDS (15). A crash, a report of a sanitizer, a leak, an input that takes 10 s or more
 # memory than 1 GiB, is a failure; the input is kept in build/logs and the command that repeats it
 # printed.
 #
@@ -60,7 +60,7 @@ if [ "${TORTURE:-ci}" = full ]; then
 elif [ -n "${FUZZ_RUNS:-}" ]; then
 	options+=("-runs=$FUZZ_RUNS")
 else
-	options+=("-max_total_time=${FUZZ_SECONDS:-20}")
+	options+=("-max_total_time=${FUZZ_SECONDS:-15}")
 fi
 mkdir -p "$grown"
 folders=("$grown")

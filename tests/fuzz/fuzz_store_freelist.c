@@ -66,6 +66,8 @@ static void put_trunk(struct fuzz_input *in, uint64_t *place, uint64_t *checksum
 
 		put_u64(trunk->extents[i], packed & 0x80 ? fuzz_u64(in) : packed);
 	}
+	for (uint32_t i = count % 16; count >= 240 && i < 509; i++)
+		put_u64(trunk->extents[i], 4 | (uint64_t)1 << 36);
 	*place = place_pack(block, FORMAT_BLOCK, FORMAT_RAW);
 	if (how & 64)
 		*place ^= fuzz_edge(in);
