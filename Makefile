@@ -200,8 +200,7 @@ san_list := $(or $(SAN),address$(comma)undefined)
 # The targets of libFuzzer are a variant of their own, made by clang, if it can.
 .PHONY: fuzz-build
 fuzz-build:
-	$(quiet)mkdir -p build; if echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
-		clang -x c -fsanitize=fuzzer,address,undefined -o build/can-fuzz - 2>/dev/null; then \
+	$(quiet)if scripts/can-fuzz; then \
 		$(MAKE) --no-print-directory $(jobs) CC=clang SAN=fuzzer-no-link,address,undefined \
 			B=build/fuzz CFLAGS="-O2 -fno-sanitize-coverage=trace-cmp" fuzz-programs; \
 	else echo "no fuzzing: clang or its runtime is missing"; fi
