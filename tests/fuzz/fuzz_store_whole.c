@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "store/mem.h"
 #include "store/store_private.h"
 #include "tests/fuzz/spoil.h"
 
@@ -29,6 +30,27 @@ struct run {
 	const struct image *image;
 	struct store *store;
 };
+
+/* What fails beside the damage: the nth call of the disk, or the nth allocation; 0: nothing. */
+static uint32_t io_fails_at, memory_fails_at;
+static int io_failure;
+static bool open_failed; /* of the disk: the sentence would be the back end's */
+
+static int io_fault(void *ctx, const char *call, uint64_t nth)
+{
+	(void)ctx;
+	(void)nth;
+	if (io_fails_at == 0 || --io_fails_at != 0)
+		return 0;
+	open_failed = strcmp(call, "open") == 0;
+	return io_failure;
+}
+
+static bool memory_fault(void *ctx)
+{
+	(void)ctx;
+	return memory_fails_at != 0 && --memory_fails_at == 0;
+}
 
 /* Values and pages that come and go. */
 static uint8_t value_bytes[FORMAT_VALUE_MAX], back[FORMAT_VALUE_MAX];
@@ -140,11 +162,27 @@ static void op_graph_pages(struct run *run)
 	if (store_graph_begin(store) != 0)
 		return;
 	store_graph_freeze(store, &lsn);
+	if (page == 3) {
+		store_graph_abort(store);
+		return;
+	}
 	memset(back, 1, store_page_size(store));
 	if (store_blob_write(store, STORE_AUX, page, back) == 0)
 		(void)store_graph_commit(store);
 	else
 		store_graph_abort(store);
+}
+
+static void op_read_graph(struct run *run)
+{
+	uint32_t page = fuzz_u8(run->in) % 8;
+	const void *bytes;
+
+	store_read_begin(run->store);
+	if (store_page(run->store, page, &bytes) == 0)
+		memcpy(back, bytes, store_page_size(run->store));
+	store_read_end(run->store);
+	(void)store_blob_read(run->store, STORE_AUX, page, back);
 }
 
 static void use(struct run *run)
@@ -193,6 +231,7 @@ static void use(struct run *run)
 		case 13:
 			(void)store_sync(run->store);
 			store_get_stats(run->store, &stats);
+			op_read_graph(run);
 			break;
 		case 14:
 			op_graph_pages(run);
@@ -224,7 +263,8 @@ static void check(struct io_mem *medium)
 	struct store_io *io = io_mem_attach(medium);
 	struct err_msg msg = {""};
 
-	FUZZ_ASSERT(io != NULL);
+	if (io == NULL)
+		return;
 	(void)store_check(io, value_bad, finding, NULL, NULL, &report, &msg);
 	io->ops->close(io);
 }
@@ -242,9 +282,11 @@ static bool open_and_use(struct run *run, struct io_mem *medium, uint8_t how)
 	bool closed = false;
 	int err;
 
-	FUZZ_ASSERT(io != NULL);
+	if (io == NULL)
+		return false;
 	err = store_open(io, &opts, &run->store, &report, &msg);
-	FUZZ_ASSERT(err == 0 || msg.text[0] != '\0');
+	FUZZ_ASSERT(err == 0 || msg.text[0] != '\0' || open_failed);
+	open_failed = false;
 	if (err == 0) {
 		FUZZ_ASSERT(pager_check(run->store->pager) == 0);
 		use(run);
@@ -258,20 +300,37 @@ static bool open_and_use(struct run *run, struct io_mem *medium, uint8_t how)
 	return closed;
 }
 
+static void set_faults(struct io_mem *medium, struct fuzz_input *in)
+{
+	static const int failures[] = {ERR_IO,	  ERR_FULL,	 ERR_UNKNOWN,
+				       ERR_NOMEM, IO_MEM_CUT(9), IO_MEM_ALL_BUT_FAIL};
+	uint8_t how = fuzz_u8(in);
+
+	io_fails_at = how < 128 ? 1 + fuzz_u16(in) % 512u : 0;
+	io_failure = failures[how % (sizeof(failures) / sizeof(failures[0]))];
+	memory_fails_at = how >= 128 ? 1 + fuzz_u16(in) % 512u : 0;
+	io_mem_set_fault(medium, io_fault, NULL);
+	mem_set_fault(memory_fails_at != 0 ? memory_fault : NULL, NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
 	struct run run = {.in = &in};
-	uint8_t how = fuzz_u8(&in), again = fuzz_u8(&in);
+	uint8_t how = fuzz_u8(&in), again = fuzz_u8(&in), shape;
 	struct io_mem *medium;
 	bool closed;
 
-	run.image = &images[fuzz_u8(&in) % IMAGE_SHAPES];
+	shape = fuzz_u8(&in);
+	run.image = &images[shape % IMAGE_SHAPES];
 	medium = spoil(run.image, UINT32_MAX, &in);
+	if (shape & 128)
+		set_faults(medium, &in);
 	if (how & 128)
 		check(medium);
 	closed = open_and_use(&run, medium, how);
 	if (closed || again & 128)
 		(void)open_and_use(&run, medium, again);
+	mem_set_fault(NULL, NULL);
 	return 0;
 }
