@@ -64,7 +64,7 @@ well_again() { # WHAT N kill|unmount
 
 # --- reading ---
 
-# One block of the head cannot be read: the mount is refused with a sentence, or what it gives is
+# One block of the head cannot be read: the mount is refused and says what it cannot read, or what it gives is
 # right. Every vector is right or EIO, never absent; an answer is whole or EIO.
 bad_block() { # BLOCK
 	local from=$(($1 * 4096)) ret=0
@@ -72,8 +72,9 @@ bad_block() { # BLOCK
 	if ! disk_mount; then
 		mount_refusals=$((mount_refusals + 1))
 		faults
-		grep -q '^vecfs: .' "$work/said" && [ "$(mounts_at "$mnt")" = 0 ]
-		return
+		grep '^vecfs: .*cannot be read' "$work/said" >"$work/names_it" && return
+		cat "$work/said"
+		return 1
 	fi
 	control drop-caches
 	read_back $n && [ "$absent" -eq 0 ] && ask $n || ret=1
