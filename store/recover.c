@@ -48,8 +48,8 @@ static int keep_needed(void *ctx, uint64_t block, uint64_t blocks, bool needed)
 }
 
 /*
- * The free list: what it calls needed is kept back, its trunks are marked. A bad list costs nothing
- * but that: what is free follows from the maps.
+ * The free list: what it calls needed is kept back, its trunks are marked. A bad or unreadable list
+ * costs nothing but that: what is free follows from the maps.
  */
 static int load_free_list(struct store *store, const struct head_slot *slot)
 {
@@ -57,7 +57,7 @@ static int load_free_list(struct store *store, const struct head_slot *slot)
 	int err = freelist_read(store->io, store->head.uuid, slot, &store->trunks, keep_needed,
 				pager);
 
-	if (err == ERR_NOMEM || err == ERR_IO)
+	if (err == ERR_NOMEM)
 		return err;
 	for (size_t i = 0; i < store->trunks.n;) {
 		uint64_t block = store->trunks.list[i].block;
