@@ -106,9 +106,14 @@ on_a_disk_of() { # KIB
 }
 
 # The disk was full of another file when it was filled: only that one has to go.
-another_file() {
-	echo "# another file takes the disk"
-	tmpfs_disk 32m
+another_file() { # SYSTEM SIZE
+	echo "# another file takes the disk: $1"
+	if [ "$1" = tmpfs ]; then
+		tmpfs_disk "$2"
+	elif ! image_disk "$1" "$2"; then
+		echo "skipped: $(cat "$work/said")"
+		return
+	fi
 	must_mount
 	write_for 200 never put
 	judged $? "$n_done vectors"
@@ -178,7 +183,12 @@ quota() {
 for size in $sizes; do
 	on_a_disk_of "$size"
 done
-another_file
+another_file tmpfs 32m
+another_file ext4 32m
+if [ "${TORTURE:-ci}" = full ]; then
+	another_file xfs 320m
+	another_file btrfs 160m
+fi
 size_of_files
 quota
 disk_end "cases on a full disk"

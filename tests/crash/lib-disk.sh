@@ -50,6 +50,17 @@ tmpfs_disk() { # SIZE [OPTION...]
 	exit 77
 }
 
+# Mounts a new file system in an image as the disk. Fails, with why in $work/said, where that cannot be.
+image_disk() { # SYSTEM SIZE
+	rm -f "$work/image"
+	truncate -s "$2" "$work/image"
+	command -v "mkfs.$1" >"$work/said" || echo "there is no mkfs.$1" >"$work/said"
+	case $1 in
+	ext4) mkfs.ext4 -q -F "$work/image" ;;
+	*) "mkfs.$1" -q -f "$work/image" ;;
+	esac >>"$work/said" 2>&1 && mount -o loop "$work/image" "$disk" 2>"$work/said"
+}
+
 # Starts faultfs over an empty folder as the disk.
 fault_disk() {
 	local i
