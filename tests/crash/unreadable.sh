@@ -281,6 +281,40 @@ failed_checkpoint() { # RULE kill|unmount
 	new_disk
 }
 
+# The file system is cut from its disk: whatever it had not written is gone.
+shut_down() { # SYSTEM SIZE kill|unmount
+	if ! image_disk "$1" "$2"; then
+		echo "skipped: $(cat "$work/said")"
+		return
+	fi
+	must_mount
+	put 0 20 sync
+	put 20 $n
+	perl -e 'my $how = pack("L", 2); # without writing its own log
+		open(F, "<", $ARGV[0]) and ioctl(F, 0x8004587d, $how) or die "$!\n"' \
+		"$store" 2>"$work/said" || {
+		echo "skipped: $1 cannot be shut down: $(cat "$work/said")"
+		disk_unmount
+		umount "$disk"
+		return
+	}
+	put $n 100
+	[ "$said" = "0 EIO" ] || [ "$said" = "0 EROFS" ]
+	judged $? "$1 was shut down: a write: $said"
+	refuses_writes "$1 was shut down" $n
+	if [ "$3" = kill ]; then disk_kill; else disk_unmount; fi
+	umount "$disk"
+	mount -o loop "$work/image" "$disk"
+	must_mount
+	read_back $n && [ "$good" -ge 20 ] && [ $((good + absent)) -eq $n ]
+	judged $? "$1 was shut down, $3, mounted again: $good of $n, 20 were synced"
+	put 0 $n
+	all_there "$1: and takes new vectors" $n
+	disk_unmount
+	check_clean
+	umount "$disk"
+}
+
 # --- the folder ---
 
 read_only_disk() {
@@ -354,6 +388,9 @@ failed_checkpoint "write store 4096 12288 EIO 1" kill
 failed_checkpoint "create store-wal.* 0 0 EIO 1" kill
 failed_checkpoint "sync store-wal.* 0 0 EIO 1" unmount
 failed_checkpoint "sync store-wal.* 0 0 EIO 1" kill
+shut_down ext4 32m kill
+shut_down ext4 32m unmount
+[ "${TORTURE:-ci}" != full ] || shut_down xfs 320m kill
 read_only_disk
 removed_folder
 disk_end "cases on a failing disk"
