@@ -6,7 +6,7 @@
 # there, and all of it must be the state after some number of operations. timeout: 600 s
 #
 #   SEED=N      what is written, and where it is cut (1)
-#   POINTS=N    so many cuts on each file system (30; 300 with TORTURE=full)
+#   POINTS=N    so many cuts on each file system (60; 300 with TORTURE=full)
 #   SYSTEMS=LIST  (ext4; ext4 xfs btrfs with TORTURE=full)
 #   KEEP=DIR    a cut that failed is kept there (build/failed/power_cut), since no two recordings
 #               are the same
@@ -22,7 +22,7 @@ disk_begin
 if [ "${TORTURE:-ci}" = full ]; then
 	points=300 systems='ext4 xfs btrfs' operations=1500
 else
-	points=30 systems=ext4 operations=300
+	points=60 systems=ext4 operations=300
 fi
 points=${POINTS:-$points}
 systems=${SYSTEMS:-$systems}
