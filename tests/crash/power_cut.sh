@@ -251,8 +251,17 @@ elsewhere() { # COMMAND...
 	unshare -m --propagation private bash -uo pipefail -c '
 		helper= daemon= RANDOM=$RANDOM_START
 		trap cases_clean_mounts EXIT
+		let_others_go
 		mount --bind "$work/boot_id" /proc/sys/kernel/random/boot_id || exit 1
 		"$@"' power_cut "$@"
+}
+
+# A new namespace holds the mounts of others as well: their daemons would not end with an unmount.
+let_others_go() {
+	local dir
+	while read -r dir; do
+		umount -l "$dir"
+	done < <(awk -v below="$work/" '/ - fuse/ && index($5, below) != 1 { print $5 }' /proc/self/mountinfo)
 }
 
 # Like cases_clean, but the folder is still needed.

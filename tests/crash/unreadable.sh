@@ -185,15 +185,16 @@ short_writes() {
 	new_disk
 }
 
-# The log has no room once, then it has: one write fails, and is as if it had never been.
+# The log has no room, then it has: a write fails, and is as if it had never been.
 no_room() { # ERRNO
 	fault_disk
 	must_mount
 	put 0 40
-	faults "write store-wal.* 0 0 $1 1"
+	faults "write store-wal.* 0 0 $1 0"
 	put 40 $n
 	[ "$said" = "0 ENOSPC" ]
 	judged $? "$1 for the log: $said"
+	faults
 	error_says ENOSPC 'make room'
 	read_back $n && [ "$good $absent" = "40 40" ]
 	judged $? "the vector is not there"
