@@ -196,7 +196,7 @@ int io_posix_log_create(struct store_io *io, uint64_t seq, const void *bytes, si
 	ret = io_posix_open_file(p->dir_fd, name, IO_POSIX_CREATE, &segment->fd);
 	if (ret != 0) {
 		segment_free(segment);
-		return ret;
+		return ret == ERR_ABSENT ? ERR_IO : ret; /* it is the directory that is gone */
 	}
 	ret = io_posix_write_at(segment->fd, 0, bytes, len);
 	if (ret == 0)
