@@ -6,6 +6,7 @@
 #
 #   KILLS=N    so many kills (60; 500 with TORTURE=full)
 #   SEED=N     the delays, and what the writers draw (1)
+#   RESERVE=yes|no  what full_disk.sh says of it
 #   ONLY_KILL=WHEN  this kind alone: work, checkpoint, close or full
 #   KEEP=DIR   after a failure, store and journals are copied there (build/failed/kill-SEED)
 #
@@ -22,8 +23,10 @@ cases_begin
 kills=${KILLS:-$kills}
 seed=${SEED:-1}
 RANDOM=$seed
-# Whether a removal may be refused on a full disk, or never: "full" or "deletions".
-full_refuses=full
+# With a reserve (see full_disk.sh) removals are never refused, and a full disk is no hindrance to a
+# mount.
+reserve=${RESERVE:-no}
+[ "$reserve" = yes ] && full_refuses=deletions || full_refuses=full
 writer=$BUILD/tests/crash/kill_writer
 judge=$BUILD/tests/crash/kill_judge
 keep=${KEEP:-build/failed/kill-$seed}
@@ -120,7 +123,7 @@ kill_while_full() {
 	[ "$free" -le 0 ] || head -c "$free" /dev/zero >"$disk/filler"
 	write_until work "$(between 5000 150000)" "$full_refuses"
 	died "$daemon"
-	rm -f "$disk/filler"
+	[ "$reserve" = yes ] || rm -f "$disk/filler"
 	count_kill full
 }
 
@@ -192,6 +195,7 @@ while [ "$done_kills" -lt "$kills" ]; do
 	fi
 	mount_again
 	verify
+	rm -f "$disk/filler"
 	if [ $((RANDOM % 12)) -eq 0 ]; then
 		fusermount3 -u "$mnt" || give_up "unmount"
 		mount_again
