@@ -31,7 +31,7 @@
 #define OPS_MAX 1000u
 #define TEXT_MAX (1u << 20)
 
-enum kind { CLEAN, KILLED, YOUNG, CUT, UNLOGGED, KINDS };
+enum kind { CLEAN, KILLED, YOUNG, CUT, UNLOGGED, DROPPED, KINDS };
 
 struct op {
 	uint64_t lsn;
@@ -252,6 +252,19 @@ static void cut_power(struct world *w)
 	open_world(w, WAL_LOG);
 }
 
+/* Without a log, what comes after the last checkpoint is gone. */
+static void drop_ops(struct world *w)
+{
+	struct world *was = malloc(sizeof(*was));
+
+	assert_non_null(was);
+	assert_int_equal(store_checkpoint(w->store), 0);
+	*was = *w;
+	do_ops(w, OPS / 4);
+	*w = *was;
+	free(was);
+}
+
 static struct world *make_world(enum kind kind, uint64_t seed)
 {
 	struct store_geometry geometry = {.page_size = PAGE, .kind = 2};
@@ -263,7 +276,7 @@ static struct world *make_world(enum kind kind, uint64_t seed)
 	w->io = io_mem_attach(w->medium);
 	assert_int_equal(store_create(w->io, &geometry, NULL), 0);
 	w->io->ops->close(w->io);
-	open_world(w, kind == UNLOGGED ? WAL_NONE : WAL_LOG);
+	open_world(w, kind >= UNLOGGED ? WAL_NONE : WAL_LOG);
 	if (kind == YOUNG) {
 		do_ops(w, OPS / 2);
 		leave_world(w, false);
@@ -286,7 +299,9 @@ static struct world *make_world(enum kind kind, uint64_t seed)
 		assert_int_equal(store_checkpoint(w->store), 0);
 		do_ops(w, OPS / 4);
 	}
-	leave_world(w, kind != KILLED && kind != CUT);
+	if (kind == DROPPED)
+		drop_ops(w);
+	leave_world(w, kind == CLEAN || kind == UNLOGGED);
 	return w;
 }
 
@@ -604,7 +619,7 @@ static void test_blocks_of_head(void **state)
 				damage_bytes(io_mem_head(medium, &len), at, at + FORMAT_BLOCK, d);
 				r = salvage(medium, d == REFUSE ? &refuse : NULL);
 				/* without a log nobody can tell what the newer slot said */
-				if (kind == UNLOGGED &&
+				if (kind >= UNLOGGED &&
 				    (at / FORMAT_BLOCK == 1 || at / FORMAT_BLOCK == 2)) {
 					assert_true(is_sound(w, r) && r->report.losses > 0);
 				} else if (!head_result_is_right(w, r, log_from)) {
@@ -621,6 +636,60 @@ static void test_blocks_of_head(void **state)
 	}
 	print_message("%u damaged blocks of heads, %u with a loss\n", cases, with_loss);
 	assert_true(with_loss > 0 && with_loss < cases / 2);
+}
+
+/* The same without the older slot: now names come from the log by their hashes. */
+static void test_blocks_without_older_slot(void **state)
+{
+	struct world *w = make_world(KILLED, 11);
+	const struct format_slot *slots;
+	uint64_t log_from = 0;
+	size_t len, older;
+
+	(void)state;
+	assert_int_equal(walk_log(w->medium, first_lsn, &log_from), 0);
+	slots = (const struct format_slot *)(io_mem_head(w->medium, &len) + FORMAT_SLOT_AT);
+	older = get_u64(slots[0].generation) < get_u64(slots[1].generation) ? 0 : 1;
+	memset(io_mem_head(w->medium, &len) + FORMAT_SLOT_AT + older * FORMAT_BLOCK, 0,
+	       FORMAT_BLOCK);
+	for (size_t at = FORMAT_PAGES_AT; at < len; at += FORMAT_BLOCK) {
+		struct io_mem *medium = io_mem_clone(w->medium);
+		struct result *r;
+
+		damage_bytes(io_mem_head(medium, &len), at, at + FORMAT_BLOCK, FLIP);
+		r = salvage(medium, NULL);
+		if (!head_result_is_right(w, r, log_from)) {
+			print_result(w, r, "without older slot", at);
+			fail();
+		}
+		free_result(r);
+		io_mem_free(medium);
+	}
+	free_world(w);
+}
+
+/* The header and one slot are gone: the other slot says all that is needed. */
+static void test_one_slot_alone(void **state)
+{
+	(void)state;
+	for (enum kind kind = CLEAN; kind <= KILLED; kind++) {
+		for (size_t i = 0; i < 2; i++) {
+			struct world *w = make_world(kind, 12);
+			struct result *r;
+			size_t len;
+
+			memset(io_mem_head(w->medium, &len), 0, FORMAT_BLOCK);
+			memset(io_mem_head(w->medium, &len) + FORMAT_SLOT_AT + i * FORMAT_BLOCK,
+			       0xa5, FORMAT_BLOCK);
+			r = salvage(w->medium, NULL);
+			if (!head_result_is_right(w, r, 1) || r->given != count_live(w)) {
+				print_result(w, r, "one slot alone", i);
+				fail();
+			}
+			free_result(r);
+			free_world(w);
+		}
+	}
 }
 
 /* --- the log --- */
@@ -849,12 +918,11 @@ static void test_truncated_head(void **state)
 }
 
 /* Each segment in turn is gone, or cut anywhere. */
-static void test_truncated_log(void **state)
+static void truncate_log(enum kind kind)
 {
-	struct world *w = make_world(KILLED, 6);
+	struct world *w = make_world(kind, 6);
 	struct places places = {.n = 0};
 
-	(void)state;
 	assert_int_equal(walk_log(w->medium, note_place, &places), 0);
 	for (uint64_t seq = places.at[0].seq; seq <= places.at[places.n - 1].seq; seq++) {
 		size_t len = 0;
@@ -880,6 +948,13 @@ static void test_truncated_log(void **state)
 		}
 	}
 	free_world(w);
+}
+
+static void test_truncated_log(void **state)
+{
+	(void)state;
+	truncate_log(KILLED);
+	truncate_log(CUT);
 }
 
 static void test_no_slot(void **state)
@@ -999,11 +1074,18 @@ static void test_each_allocation_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_undamaged),     cmocka_unit_test(test_blocks_of_head),
-		cmocka_unit_test(test_records),	      cmocka_unit_test(test_blocks_of_log),
-		cmocka_unit_test(test_many_places),   cmocka_unit_test(test_truncated_head),
-		cmocka_unit_test(test_truncated_log), cmocka_unit_test(test_no_slot),
-		cmocka_unit_test(test_refusals),      cmocka_unit_test(test_each_allocation_fails),
+		cmocka_unit_test(test_undamaged),
+		cmocka_unit_test(test_blocks_of_head),
+		cmocka_unit_test(test_blocks_without_older_slot),
+		cmocka_unit_test(test_one_slot_alone),
+		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_blocks_of_log),
+		cmocka_unit_test(test_many_places),
+		cmocka_unit_test(test_truncated_head),
+		cmocka_unit_test(test_truncated_log),
+		cmocka_unit_test(test_no_slot),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_each_allocation_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
