@@ -47,6 +47,7 @@ struct world {
 	uint32_t mode[IDS];
 	uint32_t slot[IDS];
 	uint64_t lsn[IDS];	/* of the put of the serial */
+	uint32_t older[IDS];	/* serials that both slots have, without a log */
 	bool had[IDS][OPS_MAX]; /* serials that once stood under the id */
 	struct op ops[OPS_MAX];
 	uint32_t n_ops, next_serial;
@@ -285,6 +286,8 @@ static struct world *make_world(enum kind kind, uint64_t seed)
 	for (uint32_t id = 0; id < IDS; id++)
 		do_put(w, id);
 	assert_int_equal(store_checkpoint(w->store), 0);
+	if (kind == DROPPED)
+		memcpy(w->older, w->serial, sizeof(w->older));
 	do_ops(w, OPS / 4);
 	if (kind == CUT) {
 		cut_power(w);
@@ -533,7 +536,7 @@ static bool head_result_is_right(const struct world *w, const struct result *r, 
 		wrong++;
 		if (w->serial[id] == 0 || (log_from != 0 && w->lsn[id] >= log_from))
 			return false;
-		if (is_unnamed(r, w->serial[id]))
+		if (is_unnamed(r, w->serial[id]) && w->older[id] != w->serial[id])
 			continue;
 		if (page != UINT32_MAX && page != w->slot[id] / PER_PAGE)
 			return false;
@@ -917,6 +920,43 @@ static void test_truncated_head(void **state)
 	free_world(w);
 }
 
+static int fail_write(void *ctx, const char *call, uint64_t nth)
+{
+	(void)ctx;
+	(void)nth;
+	return strcmp(call, "write") == 0 ? ERR_FULL : 0;
+}
+
+/* The next segment, without records, proves that there was a last record. */
+static void test_last_record_proved(void **state)
+{
+	struct world *w = make_world(YOUNG, 13);
+	struct places places = {.n = 0};
+	struct result *r;
+	bool tainted[IDS];
+	size_t len, last;
+
+	(void)state;
+	open_world(w, WAL_LOG);
+	do_put(w, 1);
+	do_put(w, 2);
+	io_mem_set_fault(w->medium, fail_write, NULL);
+	assert_int_equal(store_checkpoint(w->store), ERR_FULL);
+	io_mem_set_fault(w->medium, NULL, NULL);
+	leave_world(w, false);
+	assert_int_equal(walk_log(w->medium, note_place, &places), 0);
+	last = places.n - 1;
+	memset(io_mem_segment(w->medium, places.at[last].seq, &len) + places.at[last].from, 0,
+	       (size_t)(places.at[last].to - places.at[last].from));
+	(void)taint(w, &places, places.at[last].seq, places.at[last].from, places.at[last].to,
+		    tainted);
+	r = salvage(w->medium, NULL);
+	assert_true(log_result_is_right(w, r, tainted));
+	assert_true(tainted[2] && r->report.losses > 0);
+	free_result(r);
+	free_world(w);
+}
+
 /* Each segment in turn is gone, or cut anywhere. */
 static void truncate_log(enum kind kind)
 {
@@ -1083,6 +1123,7 @@ int main(void)
 		cmocka_unit_test(test_many_places),
 		cmocka_unit_test(test_truncated_head),
 		cmocka_unit_test(test_truncated_log),
+		cmocka_unit_test(test_last_record_proved),
 		cmocka_unit_test(test_no_slot),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_each_allocation_fails),
