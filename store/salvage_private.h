@@ -1,9 +1,12 @@
 /*
  * salvage_private.h - the parts of salvage.h: what the pages say, what the log says, and the whole.
  *
- *   salvage.c       the order of things: which state, every vector once, what is lost
- *   salvage_view.c  pages of a commit slot, read through whatever is left of its maps
- *   salvage_log.c   what the log did after a checkpoint, by id
+ *   salvage.c           the order of things, and which state is the base
+ *   salvage_view.c      pages of a commit slot, read through whatever is left of its maps
+ *   salvage_mentions.c  the ids that records name, and where
+ *   salvage_log.c       what the log did after a checkpoint, by id
+ *   salvage_replay.c    records to both of these, and what of the log is missing
+ *   salvage_emit.c      the vectors of the base
  */
 #ifndef VECFS_STORE_SALVAGE_PRIVATE_H
 #define VECFS_STORE_SALVAGE_PRIVATE_H
@@ -77,7 +80,7 @@ int salvage_find(struct salvage_pages *pages, unsigned view, uint64_t hash, cons
 /* Pages of the slot table and of buckets that cannot be read. */
 int salvage_count_bad(struct salvage_pages *pages, unsigned view, uint64_t *bad_out);
 
-/* --- salvage_log.c --- */
+/* --- salvage_mentions.c, salvage_log.c --- */
 
 #define SALVAGE_NONE UINT32_MAX
 
@@ -170,5 +173,56 @@ bool salvage_read_put(const struct wal_record *record, struct store_entry *entry
 /* The ids that a record names, as far as len bytes of its payload show them; their number. */
 unsigned salvage_read_ids(uint8_t type, const uint8_t *payload, size_t len, const char *ids_out[2],
 			  size_t lens_out[2]);
+
+/* --- salvage.c --- */
+
+struct salvage {
+	const struct salvage_calls *calls;
+	struct salvage_report *report;
+	struct salvage_pages pages;
+	struct salvage_log log;
+	unsigned base, other; /* views; valid below pages.n */
+	uint32_t value_size;
+	uint8_t *value;	 /* one */
+	uint32_t *names; /* by slot: number of the bucket that names it + 1, 0: none */
+	uint32_t slots;
+	uint64_t bad_buckets;
+	uint64_t expected; /* LSN of the next record after the base, 0: any */
+	struct wal_hole hole;
+	bool has_hole;
+};
+
+static inline bool salvage_has_base(const struct salvage *s)
+{
+	return s->base < s->pages.n;
+}
+
+static inline bool salvage_has_other(const struct salvage *s)
+{
+	return s->other < s->pages.n;
+}
+
+/* Counts a loss, and says it or a remark. */
+void salvage_say(struct salvage *s, bool loss, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void salvage_show(struct salvage *s, const char *what, uint64_t done, uint64_t total);
+
+/* --- salvage_emit.c --- */
+
+/* Under its id, or under one made up when that cannot be used. unnamed: it has none. */
+int salvage_give(struct salvage *s, struct salvage_vector *vector, bool unnamed);
+/* A renaming moved content from before a gap in the log, where the id may have got other content. */
+void salvage_say_doubt(struct salvage *s, const struct salvage_node *node);
+/* All vectors of the base, slot by slot, under the ids that they have after the log. */
+int salvage_emit_base(struct salvage *s);
+
+/* --- salvage_replay.c --- */
+
+/* Opens the log and notes what it names. */
+int salvage_open_log(struct salvage *s);
+/* Takes in what came after the base, and says what of it is missing. */
+int salvage_apply_log(struct salvage *s);
+/* Gives the vectors that stand in the log; then says of which ids nothing was found. */
+int salvage_emit_log(struct salvage *s);
 
 #endif
