@@ -2,7 +2,7 @@
  * salvage.c - every vector once, and what is lost: the order of things.
  *
  *   1  header and slots, whatever is left                             salvage_view.c
- *   2  all records of the log that can be read: ids and LSNs          salvage_log.c
+ *   2  all records of the log that can be read: ids and LSNs          salvage_mentions.c
  *   3  the base: the newest slot; the older one when pages with names or slots are bad in the newest
  *      and the log has all that lies between both
  *   4  records after the base: where each id's content went
