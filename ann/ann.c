@@ -138,7 +138,8 @@ int ann_open(struct store *store, const struct ann_opts *opts, struct ann **ann_
 		err = load(ann, note_out);
 	if (err != 0) {
 		free_ann(ann);
-		return err_set(msg, err, "the collection cannot be opened: %s", err_str(err));
+		return err_set(msg, err, "the collection cannot be opened: %s",
+			       err == ERR_NOMEM ? ERR_NOMEM_SENTENCE : err_str(err));
 	}
 	*ann_out = ann;
 	return 0;

@@ -117,11 +117,13 @@ void ops_fail_quietly(struct ops_request *r, int code)
 	fuse_reply_err(r->req, errnos[find(code)].number);
 }
 
-/* A read that failed for a vector: which page is to blame, and what to do. */
+/* What no handler had a sentence for: memory; and of a read that failed, which page is to blame. */
 static void explain(struct ops_request *r, int code)
 {
 	const struct node *node = r->node;
 
+	if (code == ERR_NOMEM && r->call.msg.text[0] == '\0')
+		(void)err_set(&r->call.msg, code, "%s", ERR_NOMEM_SENTENCE);
 	if ((code != ERR_DAMAGED && code != ERR_IO) || r->call.msg.text[0] != '\0')
 		return;
 	inode_names_read(r->fs->inodes);

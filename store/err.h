@@ -38,6 +38,11 @@ enum err_code {
 #undef ERR_ENUM
 };
 
+/* What to say of ERR_NOMEM where it ends the work. */
+#define ERR_NOMEM_SENTENCE                                                                             \
+	"mmap failed: Cannot allocate memory; raise the limit on virtual memory (ulimit -v), or free " \
+	"some memory"
+
 /* A sentence for a person: what was wrong, what was expected, what to do next. Always terminated. */
 struct err_msg {
 	char text[512];

@@ -423,15 +423,17 @@ int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES
 	int err = 0;
 
 	if (bytes == NULL)
-		return err_set(msg, ERR_NOMEM, "out of memory while reading the page map");
+		return err_set(msg, ERR_NOMEM, "%s", ERR_NOMEM_SENTENCE);
 	for (int s = 0; err == 0 && s < FORMAT_SPACES; s++) {
 		err = load_map(pager, (enum format_space)s, &roots[s], blocks, bytes);
 		if (err != 0)
-			(void)err_set(msg, err,
-				      "%s: the page map of the %s cannot be read: %s; restore the "
-				      "store from a copy",
-				      pager->io->ops->name(pager->io), names[s],
-				      err == ERR_DAMAGED ? "Page checksum mismatch" : err_str(err));
+			(void)err_set(
+				msg, err, "%s: the page map of the %s cannot be read: %s",
+				pager->io->ops->name(pager->io), names[s],
+				err == ERR_DAMAGED ?
+					"Page checksum mismatch; restore the store from a copy" :
+				err == ERR_NOMEM ? ERR_NOMEM_SENTENCE :
+						   err_str(err));
 	}
 	mem_free(bytes);
 	return err;

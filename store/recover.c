@@ -90,9 +90,7 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 			store->head.page_size,
 			store->opts.cache_bytes != 0 ? store->opts.cache_bytes : 1u << 20);
 	if (err != 0)
-		return err_set(msg, err,
-			       "mmap failed: Cannot allocate memory (address space for "
-			       "pages); raise the limit on virtual memory (ulimit -v)");
+		return err_set(msg, err, "%s", ERR_NOMEM_SENTENCE);
 	store->pager->on_thrashing = store_on_thrashing;
 	store->pager->on_thrashing_ctx = store;
 	err = pager_load(store->pager, slot->roots, slot->blocks, msg);

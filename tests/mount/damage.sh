@@ -55,6 +55,20 @@ if mounts "a whole store"; then
 	leave "$bad"
 fi
 
+# --- as mkfs(8), fsck(8) and mount(8) call it ---
+
+for name in mkfs.vecfs fsck.vecfs mount.fuse.vecfs; do
+	ln -s "$program" "$scratch/$name"
+	exits "$name --help" 0 "usage: vecfs " -- "$scratch/$name" --help
+done
+for flag in -a -p -y -n -f -ap; do
+	exits "fsck.vecfs $flag" 0 clean -- "$scratch/fsck.vecfs" $flag "$good"
+done
+spoil value v17
+exits "fsck.vecfs -p of damage" 4 "$mismatch" -- "$scratch/fsck.vecfs" -p "$bad"
+exits "fsck.vecfs of nothing" 8 "vecfs: " -- "$scratch/fsck.vecfs" -a "$scratch/none"
+refused "mkfs.vecfs overwrites nothing" "exists already" "$scratch/mkfs.vecfs" "$good"
+
 # --- header and commit slots ---
 
 spoil header

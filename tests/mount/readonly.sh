@@ -105,6 +105,18 @@ exits "a sound log: wal" 0 "100" "put 100" "tail: ends well" -- "$program" wal "
 exits "a sound log: check" 0 "700 vectors" "100 log records" clean -- "$program" check "$bad"
 exits "a sound log: stat" 0 "100 records to be replayed" "700" "no sign of it" -- "$program" stat "$bad"
 
+# Progress of both stages, on a terminal alone.
+if command -v script >/dev/null; then
+	exits "progress of check on a terminal" 0 $'\r' "pages: " "vectors: 0 of " clean -- \
+		script -qec "'$program' check '$bad'" /dev/null
+	exits "progress of wal on a terminal" 0 $'\r' "bytes of log: " "tail: ends well" -- \
+		script -qec "'$program' wal '$bad'" /dev/null
+fi
+for command in check wal; do
+	exits "no progress of $command without one" 0 -- "$program" $command "$bad"
+	ok "not a return in it" bash -c '[[ $1 != *$'"'\\r'"'* ]]' - "$said"
+done
+
 fresh
 truncate -s -100 "$bad-wal.$number"
 exits "a torn tail: wal" 0 "torn record at segment $number, offset " "the next mount cuts it" -- "$program" wal "$bad"
