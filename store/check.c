@@ -270,6 +270,7 @@ int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *va
 	err = io->ops->open(io, false, msg);
 	if (err != 0)
 		goto out;
+	store_read_afresh(io);
 	store = open_for_check(io, &check, &report, &log, &why, &err);
 	if (err == ERR_DAMAGED) {
 		damage_say(&check.say, true, "%s", why.text);

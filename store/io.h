@@ -58,6 +58,11 @@ struct store_io_ops {
 	void (*read_batch)(struct store_io *io, struct store_io_read *reads, size_t n);
 	/* Tells that these ranges will be read soon. A hint; never fails. */
 	void (*advise)(struct store_io *io, uint64_t offset, uint64_t len);
+	/*
+	 * Lets go of what is kept of a range between here and the disk, so that the next read is of the
+	 * disk itself. Nothing that was written is lost. A hint; NULL where nothing is kept.
+	 */
+	void (*forget)(struct store_io *io, uint64_t offset, uint64_t len);
 	/* Writes all bytes; durable only after sync. Extends the object when needed. */
 	int (*write)(struct store_io *io, uint64_t offset, const void *buf, size_t len);
 	/* Makes all finished writes durable. ERR_UNKNOWN when that failed: then never trust it again. */

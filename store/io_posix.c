@@ -443,6 +443,7 @@ static const struct store_io_ops io_posix_ops = {
 	.read = io_posix_head_read,
 	.read_batch = io_posix_head_read_batch,
 	.advise = io_posix_head_advise,
+	.forget = io_posix_head_forget,
 	.write = io_posix_head_write,
 	.sync = io_posix_head_sync,
 	.commit_slot = io_posix_head_commit_slot,

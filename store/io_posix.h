@@ -69,6 +69,7 @@ int io_posix_head_size(struct store_io *io, uint64_t *bytes_out);
 int io_posix_head_read(struct store_io *io, uint64_t offset, void *buf, size_t len);
 void io_posix_head_read_batch(struct store_io *io, struct store_io_read *reads, size_t n);
 void io_posix_head_advise(struct store_io *io, uint64_t offset, uint64_t len);
+void io_posix_head_forget(struct store_io *io, uint64_t offset, uint64_t len);
 int io_posix_head_write(struct store_io *io, uint64_t offset, const void *buf, size_t len);
 int io_posix_head_sync(struct store_io *io);
 int io_posix_head_commit_slot(struct store_io *io, unsigned slot, const void *block,

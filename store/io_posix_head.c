@@ -48,6 +48,14 @@ void io_posix_head_advise(struct store_io *io, uint64_t offset, uint64_t len)
 				    POSIX_FADV_WILLNEED);
 }
 
+void io_posix_head_forget(struct store_io *io, uint64_t offset, uint64_t len)
+{
+	/* pages that are not written back yet stay, as they should */
+	if (offset <= INT64_MAX && len <= INT64_MAX - offset && len > 0)
+		(void)posix_fadvise(posix_of(io)->fd, (off_t)offset, (off_t)len,
+				    POSIX_FADV_DONTNEED);
+}
+
 /* All reads are announced before the first one waits, so the device works on them at once. */
 void io_posix_head_read_batch(struct store_io *io, struct store_io_read *reads, size_t n)
 {

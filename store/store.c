@@ -530,6 +530,15 @@ void store_get_stats(struct store *store, struct store_stats *stats_out)
 		stats_out->space_total = stats_out->space_free = 0; /* unknown is shown as 0 */
 }
 
+void store_read_afresh(struct store_io *io)
+{
+	uint64_t size = 0;
+
+	/* in one piece, so that reading ahead goes on as ever */
+	if (io->ops->forget != NULL && io->ops->size(io, &size) == 0)
+		io->ops->forget(io, 0, size);
+}
+
 /* --- notices --- */
 
 void store_notice(const struct store *store, const char *format, ...)

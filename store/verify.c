@@ -361,6 +361,7 @@ int store_verify(struct store *store, const struct store_verify_opts *opts,
 	verify.buf = mem_alloc_aligned(FORMAT_BLOCK, FORMAT_PAGE_MAX);
 	if (verify.buf == NULL)
 		return ERR_NOMEM;
+	store_read_afresh(store->io);
 	err = verify_pages(&verify);
 	if (err == 0)
 		err = verify_rest(&verify);

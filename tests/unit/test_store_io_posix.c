@@ -408,6 +408,8 @@ static void test_read_batch(void **state)
 	io->ops->read_batch(io, reads, 0);
 	io->ops->advise(io, 0, HEAD_BYTES);
 	io->ops->advise(io, UINT64_MAX, UINT64_MAX);
+	io->ops->forget(io, 0, HEAD_BYTES);
+	io->ops->forget(io, UINT64_MAX, UINT64_MAX);
 	close_io(io);
 	mem_free(bytes);
 }
