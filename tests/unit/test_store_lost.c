@@ -207,6 +207,7 @@ static void test_page_heals(void **state)
 	(void)state;
 	for (int s = 0; s < 2; s++) {
 		uint32_t per_page = s == 0 ? PER_PAGE : 1;
+		struct store_stats stats;
 
 		begin(&w, sizes[s]);
 		damage(&w, s == 0 ? 1 : 3);
@@ -218,7 +219,11 @@ static void test_page_heals(void **state)
 		release_dead(&w);
 		for (uint32_t id = 100; id < 200; id++)
 			assert_int_equal(put(&w, id, 3), 0);
+		store_get_stats(w.store, &stats);
+		assert_int_equal(stats.damaged_pages, 1);
 		assert_int_equal(store_checkpoint(w.store), 0);
+		store_get_stats(w.store, &stats);
+		assert_int_equal(stats.damaged_pages, 0);
 		assert_int_equal(damages(&w), 0);
 		store_drop_caches(w.store);
 		expect(&w, 0, per_page, 1);

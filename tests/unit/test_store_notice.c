@@ -134,6 +134,16 @@ static void test_no_thrashing(void **state)
 	}
 	assert_int_equal(w.notices, 0);
 	end(&w);
+	/* a first reading of everything, with room for it */
+	begin(&w, 64 << 20);
+	for (uint32_t id = IDS; id < 7 * IDS; id++)
+		assert_int_equal(put(&w, id), 0);
+	assert_int_equal(store_checkpoint(w.store), 0);
+	store_drop_caches(w.store);
+	get(&w, 0, 7 * IDS, 7 * IDS);
+	assert_int_equal(stats_of(&w).misses[STORE_CLASS_VECTOR], 7 * IDS);
+	assert_int_equal(w.notices, 0);
+	end(&w);
 	begin(&w, 1 << 20);
 	for (uint32_t id = 0; id < 20000; id++) {
 		get(&w, id % IDS, 1, 1);
