@@ -135,6 +135,11 @@ void fault_cases_start(const char *kind, unsigned share)
 		(void)signal(signals[i], name_and_end);
 }
 
+void fault_cases_share(unsigned share)
+{
+	cases.share = cases.full ? 1 : share;
+}
+
 bool fault_cases_full(void)
 {
 	return cases.full;

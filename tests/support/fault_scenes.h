@@ -44,6 +44,8 @@ void fault_stage_drop(struct fault_world *w);
  * crashes, or takes longer than 20 s, is named before the program ends.
  */
 void fault_cases_start(const char *kind, unsigned share);
+/* From now on ci looks at one case of so many. */
+void fault_cases_share(unsigned share);
 /* Whether the next case, with this name, is to be run. The name is kept until the next call. */
 bool fault_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The result of the case: why is NULL or empty when all was right. */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORDS_MAX 4096u
+#define WORDS_MAX (FORMAT_VALUE_MAX / 4)
 #define GRAPH_PAGES 3u
 #define BLOB_PAGES 2u
 
@@ -106,9 +106,13 @@ int fault_world_observe(struct fault_world *w, struct fault_state *state_out)
 	int err = read_list(w, listed);
 	int listing = err;
 
+	w->unread = 0;
+	w->unlisted = err != 0;
 	for (uint32_t id = 0; id < FAULT_IDS; id++) {
 		int one = read_id(w, id, &state_out->ids[id]);
 
+		if (one != 0)
+			w->unread |= 1u << id;
 		if (one != 0 && err == 0)
 			err = one;
 		if (one == 0 && listing == 0 && listed[id] != (state_out->ids[id].version != 0))
@@ -189,6 +193,10 @@ static bool graph_is_allowed(struct fault_world *w, const struct fault_graph *gr
 {
 	bool found = graph->version == w->graph.version && graph->lsn == w->graph.lsn;
 
+	/* a slot that a fault made unreadable may have been left for the older one */
+	if (*w->faulty && graph->version == w->graph_before.version &&
+	    graph->lsn == w->graph_before.lsn)
+		return true;
 	for (uint32_t i = 0; !found && i < w->n_graph_maybe; i++)
 		found = graph->version == w->graph_maybe[i].version &&
 			graph->lsn == w->graph_maybe[i].lsn;
@@ -402,6 +410,7 @@ static void op_graph(struct fault_world *w, bool give_up)
 	err = store_graph_commit(w->store);
 	care(w, err);
 	if (err == 0) {
+		w->graph_before = w->graph;
 		w->graph = next;
 		w->n_graph_maybe = 0;
 		durable(w);

@@ -61,11 +61,14 @@ struct fault_world {
 	struct fault_state history[FAULT_HISTORY]; /* acknowledged, not known durable, before now */
 	uint32_t n_history;
 	struct fault_graph graph;
+	struct fault_graph graph_before; /* what the older commit slot may name */
 	struct fault_graph graph_maybe[FAULT_MAYBE];
 	uint32_t n_graph_maybe;
 	uint32_t version;
 	uint32_t dead[FAULT_HISTORY];
 	uint32_t n_dead;
+	uint32_t unread;  /* a bit for each id that the last look could not read */
+	bool unlisted;	  /* nor list */
 	uint32_t damages; /* that the last check found */
 	uint32_t errors;  /* operations that failed */
 	struct err_msg msg;
