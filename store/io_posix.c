@@ -276,8 +276,13 @@ static int check_dir(const struct io_posix *p, struct err_msg *msg)
 {
 	struct stat st;
 
-	if (fstat(p->dir_fd, &st) != 0)
-		return class_of(errno);
+	int ret;
+
+	if (fstat(p->dir_fd, &st) != 0) {
+		ret = class_of(errno);
+		return err_set(msg, ret, "the directory of %s cannot be looked at: %s", p->path,
+			       err_str(ret));
+	}
 	if ((st.st_mode & S_IWOTH) == 0 || (st.st_mode & S_ISVTX) != 0)
 		return 0;
 	if (st.st_uid == 0 || st.st_uid == geteuid())
