@@ -24,6 +24,8 @@ struct fault_collection {
 	uint32_t maybe[FAULT_VECTORS]; /* that of a failed change, else as now */
 	uint32_t version;
 	uint32_t errors; /* calls that failed */
+	bool graph_bad;	 /* linking, and the checks of the graph, may find it damaged */
+	bool graph_met;	 /* and did */
 	struct err_msg msg, note;
 	char why[300];
 };

@@ -396,14 +396,16 @@ static void run_graph_damage(const struct fault_collection *base, size_t at, uin
 
 	fault_collection_copy(base, &c, of_graph ? &healthy : &faulty);
 	io_mem_head(c.medium, &len)[at] ^= mask;
+	c.graph_bad = of_graph;
 	if (fault_collection_open(&c)) {
 		fault_collection_read(&c);
 		fault_collection_list(&c);
 		fault_collection_search(&c, true);
 		fault_collection_search(&c, false);
-		if (of_graph) { /* and it is built anew */
+		if (of_graph) { /* and it is built anew once the damage was met */
 			fault_collection_link(&c);
 			fault_collection_close(&c);
+			c.graph_bad = !c.graph_met;
 			fault_collection_finish(&c);
 		}
 	}
