@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "store/base.h"
 #include "store/head.h"
@@ -80,6 +81,86 @@ static void test_slot(void **state)
 	assert_int_equal(head_decode_slot(&head, &bytes, &out), ERR_DAMAGED);
 }
 
+/* Headers with a right checksum that name what cannot be. */
+static void test_lying_header(void **state)
+{
+	static const uint32_t page_sizes[] = {0, 5000, 2048, 131072}, value_sizes[] = {65540, 402};
+	struct format_header bytes;
+	struct head lying, out;
+	struct err_msg msg;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		lying = head;
+		lying.page_size = page_sizes[i];
+		head_encode(&lying, &bytes);
+		assert_int_equal(head_decode(&bytes, "s", &out, &msg), ERR_FORMAT);
+		assert_non_null(strstr(msg.text, "impossible sizes"));
+	}
+	for (size_t i = 0; i < 2; i++) {
+		lying = head;
+		lying.value_size = value_sizes[i];
+		head_encode(&lying, &bytes);
+		assert_int_equal(head_decode(&bytes, "s", &out, &msg), ERR_FORMAT);
+		assert_non_null(strstr(msg.text, "impossible sizes"));
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		head_encode(&head, &bytes);
+		put_u32(i == 0 ? bytes.shard : bytes.shards, 2);
+		put_u64(bytes.checksum,
+			XXH3_64bits(&bytes, offsetof(struct format_header, checksum)));
+		assert_int_equal(head_decode(&bytes, "s", &out, &msg), ERR_FORMAT);
+		assert_non_null(strstr(msg.text, "shard"));
+	}
+}
+
+static void seal_slot(struct format_slot *slot)
+{
+	XXH128_hash_t hash = XXH3_128bits(slot, offsetof(struct format_slot, checksum));
+
+	put_u64(slot->checksum, hash.low64);
+	put_u64(slot->checksum + 8, hash.high64);
+}
+
+/* Slots with a right checksum that contradict the header or themselves. */
+static void test_lying_slot(void **state)
+{
+	struct format_slot whole, bytes;
+	struct head_slot slot = slot_of(5), out;
+	const struct {
+		uint8_t *field;
+		uint64_t value;
+		unsigned bytes;
+	} lies[] = {
+		{bytes.version, FORMAT_VERSION + 1, 4},
+		{bytes.uuid, 77, 4},
+		{bytes.page_size, 4096, 4},
+		{bytes.kind, 3, 4},
+		{bytes.number, 0, 4},
+		{bytes.value_size, 65540, 4},
+		{bytes.value_size, 402, 4},
+		{bytes.value_size, 404, 4},
+		{bytes.slots, UINT32_MAX, 8},
+		{bytes.live, 8, 8},
+		{bytes.dead, 8, 8},
+		{bytes.ckpt_lsn, 79, 8},
+	};
+
+	(void)state;
+	head_encode_slot(&head, &slot, &whole);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
+		bytes = whole;
+		seal_slot(&bytes);
+		assert_int_equal(head_decode_slot(&head, &bytes, &out), 0);
+		if (lies[i].bytes == 4)
+			put_u32(lies[i].field, (uint32_t)lies[i].value);
+		else
+			put_u64(lies[i].field, lies[i].value);
+		seal_slot(&bytes);
+		assert_int_equal(head_decode_slot(&head, &bytes, &out), ERR_DAMAGED);
+	}
+}
+
 /* Writes a head with these generations in slots 0 and 1 (0: left empty, UINT64_MAX: garbage). */
 static struct io_mem *medium_with(uint64_t first, uint64_t second)
 {
@@ -140,8 +221,8 @@ static void test_which_slot_rules(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_header),
-		cmocka_unit_test(test_slot),
+		cmocka_unit_test(test_header),		 cmocka_unit_test(test_slot),
+		cmocka_unit_test(test_lying_header),	 cmocka_unit_test(test_lying_slot),
 		cmocka_unit_test(test_which_slot_rules),
 	};
 
