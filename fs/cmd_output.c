@@ -146,7 +146,7 @@ int cmd_output_create(struct cmd_output *output, const struct store_geometry *ge
 		rc = store_create(output->io, geometry, msg);
 	if (rc == 0)
 		rc = store_open(output->io, &opts, &output->store, NULL, msg);
-	output->dirty_max = cache_bytes > DIRTY_MIN ? cache_bytes : DIRTY_MIN;
+	output->dirty_max = 2 * cache_bytes > DIRTY_MIN ? 2 * cache_bytes : DIRTY_MIN;
 	return rc;
 }
 

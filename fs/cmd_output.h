@@ -30,7 +30,7 @@ int cmd_output_operands(int argc, char **argv, const char *help, const char *ope
 
 /* Refuses an OUT that exists, and catches signals from now on. ERR_EXISTS ... */
 int cmd_output_prepare(struct cmd_output *output, const char *path, struct err_msg *msg);
-/* Makes the new store. cache_bytes: memory that may be used for it. */
+/* Makes the new store. cache_bytes: of its cache; up to twice as much may gather in changed pages. */
 int cmd_output_create(struct cmd_output *output, const struct store_geometry *geometry,
 		      uint64_t cache_bytes, struct err_msg *msg);
 /* ERR_INTERRUPTED after a signal; else as store_put. Without a sentence for ERR_EXISTS. */
