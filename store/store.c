@@ -453,7 +453,8 @@ static void log_stats(struct store *store, struct store_stats *out)
 {
 	struct wal_stats log = {0};
 
-	out->last_lsn = store->last_lsn; /* of a read-only store: set by the replay, then by nobody */
+	out->last_lsn =
+		store->last_lsn; /* of a read-only store: set by the replay, then by nobody */
 	if (store->wal == NULL)
 		return;
 	wal_get_stats(store->wal, &log);
