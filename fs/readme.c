@@ -71,7 +71,8 @@ static void status_part(struct text *text, bool read_only)
 			  "  tail -n 5 status/errors\n"
 			  "  cat status/config\n");
 	if (!read_only)
-		text_string(text, "  echo checkpoint > status/control\n"
+		text_string(text, "  echo verify > status/control\n"
+				  "  echo checkpoint > status/control\n"
 				  "  rm vectors/readme-ones vectors/readme-first\n");
 	text_string(text,
 		    "\nEvery finished write is in the next answer. A write that is refused says "
