@@ -7,6 +7,8 @@
  *   checkpoint.c  pages out, slot over, log cut; the background thread
  *   recover.c     what an open finds on disk, and replay
  *   check.c       the same without changing anything, for `vecfs check`
+ *   verify.c      the same of a store that is open; damage.c has the words of both
+ *   stats.c       counters, and notices
  */
 #ifndef VECFS_STORE_STORE_PRIVATE_H
 #define VECFS_STORE_STORE_PRIVATE_H

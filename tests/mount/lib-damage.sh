@@ -2,7 +2,7 @@
 #
 # Sets `good`, a closed store of 600 vectors of 64 numbers (v0 ... v599, with a graph), and `bad`, the
 # path at which `spoil` puts a copy of it with damage.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034 # variables of lib.sh, and for those who read this
 
 # Writes vectors v FIRST ... v LAST of 64 numbers into DIR; each is near none of the others.
 write_vectors() { # DIR FIRST LAST
