@@ -48,6 +48,7 @@ struct disk_model {
 	struct names durable, cached;
 	struct pending *pending;
 	size_t n_pending, pending_cap;
+	bool lost; /* a sync failed */
 };
 
 static void *must(void *block)
@@ -223,6 +224,7 @@ struct disk_model *disk_model_fork(const struct disk_model *model, const struct 
 	struct disk_model *fork = must(mem_zalloc(1, sizeof(*fork)));
 
 	fork->tape = tape;
+	fork->lost = model->lost;
 	for (size_t i = 0; i < model->n_files; i++) {
 		uint32_t file = add_file(fork);
 
@@ -296,6 +298,7 @@ void disk_model_apply(struct disk_model *model, size_t i)
 	if (e->kind != TAPE_UNLINK && e->kind != TAPE_SYNC_DIR)
 		e->file = model->numbers[e->file];
 	if (e->kind == TAPE_SYNC || e->kind == TAPE_SYNC_LOST || e->kind == TAPE_SYNC_DIR) {
+		model->lost = model->lost || e->kind == TAPE_SYNC_LOST;
 		settle(model, e->kind == TAPE_SYNC_DIR, e->file, e->kind == TAPE_SYNC_LOST);
 		return;
 	}
@@ -318,6 +321,11 @@ size_t disk_model_pending(const struct disk_model *model)
 const struct tape_event *disk_model_event(const struct disk_model *model, size_t pending)
 {
 	return &model->pending[pending].event;
+}
+
+bool disk_model_lost(const struct disk_model *model)
+{
+	return model->lost;
 }
 
 uint64_t disk_model_durable_length(const struct disk_model *model, const struct tape_event *event)

@@ -49,6 +49,8 @@ void disk_model_apply(struct disk_model *model, size_t i);
 
 size_t disk_model_pending(const struct disk_model *model);
 const struct tape_event *disk_model_event(const struct disk_model *model, size_t pending);
+/* Whether a sync has failed: then the page cache shows what no pending event brings to the disk. */
+bool disk_model_lost(const struct disk_model *model);
 /* Durable length of the file of an event. */
 uint64_t disk_model_durable_length(const struct disk_model *model, const struct tape_event *event);
 

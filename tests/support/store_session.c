@@ -377,7 +377,8 @@ void session_open(struct session *s)
 
 static void drop(struct session *s)
 {
-	s->io->ops->close(s->io);
+	if (s->io != NULL)
+		s->io->ops->close(s->io);
 	s->io = NULL;
 	s->store = NULL;
 	s->broken = false;

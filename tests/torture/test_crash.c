@@ -15,6 +15,7 @@
 #include "tests/support/store_session.h"
 
 #define IDS 26u
+#define FAULT_STEP 23u /* one of so many syncs fails in a share */
 
 static uint64_t random_state;
 
@@ -103,6 +104,66 @@ static uint64_t seed_of_run(void)
 	return text != NULL && strtoull(text, NULL, 10) > 0 ? strtoull(text, NULL, 10) : 1;
 }
 
+/* After a failed sync: the process ends, another one opens, in the same boot. */
+static void mend(struct session *s)
+{
+	while (s->broken) {
+		session_abandon(s);
+		session_open(s);
+	}
+}
+
+/*
+ * A short workload in which one sync fails, and the states from there on. False when the workload
+ * has not so many syncs.
+ */
+static bool run_failed_sync(struct crash_run *run, uint64_t number, uint64_t sync)
+{
+	struct session s = {.tape = tape_new(number)};
+	struct history history;
+	char title[64];
+	bool failed = false;
+
+	random_state = number;
+	history_init(&history);
+	s.history = &history;
+	set_up(&s, number);
+	s.tape->lose_sync = sync;
+	tape_start(s.tape);
+	session_create(&s);
+	session_open(&s);
+	mend(&s);
+	for (unsigned i = 0, left = 60; i < left; i++) {
+		step(&s);
+		if (i % 20 == 10)
+			session_flush(&s, false);
+		if (!s.broken && i % 30 == 15)
+			reopen(&s, i % 60 == 15);
+		if (s.broken)
+			left = i + 15 < left ? i + 15 : left;
+		mend(&s);
+	}
+	session_close(&s);
+	tape_stop(s.tape);
+	for (size_t i = 0; !failed && i < s.tape->n; i++) {
+		run->from = i;
+		failed = s.tape->events[i].kind == TAPE_SYNC_LOST;
+	}
+	(void)snprintf(title, sizeof(title), "WORKLOAD=%llu FAILED_SYNC=%llu",
+		       (unsigned long long)number, (unsigned long long)sync);
+	run->tape = s.tape;
+	run->history = &history;
+	run->title = title;
+	run->seed = number;
+	run->opts = s.opts;
+	if (failed)
+		crash_run(run);
+	history_release(&history);
+	failed = s.tape->syncs >= sync;
+	tape_free(s.tape);
+	return failed;
+}
+
 /* One workload and its states. number: of the workload, from 1; they differ in all they do. */
 static void run_workload(struct crash_run *run, uint64_t seed, uint64_t number)
 {
@@ -135,22 +196,40 @@ static void run_workload(struct crash_run *run, uint64_t seed, uint64_t number)
 int main(void)
 {
 	const char *mode = getenv("TORTURE"), *workload = getenv("WORKLOAD");
+	const char *sync = getenv("FAILED_SYNC");
 	bool full = mode != NULL && strcmp(mode, "full") == 0;
 	uint64_t seed = seed_of_run(), n = full ? 32 : 4;
 	struct crash_run run = {
 		.randoms = full ? 16 : 8,
+		.share = full ? 1 : 2,
 		.deep_share = full ? 2 : 8,
 		.recover_share = full ? 10 : 100,
 		.inner_share = full ? 1 : 12,
 		.only = getenv("CASE"),
 	};
+	struct crash_run faults = {
+		.randoms = full ? 8 : 2, .deep_share = 8, .only = getenv("CASE")};
 
-	for (uint64_t i = 1; i <= n && run.states.failed + run.recovery.failed == 0; i++)
-		if (workload == NULL || strtoull(workload, NULL, 10) == (seed - 1) * n + i)
-			run_workload(&run, seed, (seed - 1) * n + i);
+	(void)setvbuf(stdout, NULL, _IOLBF, 0); /* fails only for a bad mode */
+	for (uint64_t i = 1; i <= n && run.states.failed + run.recovery.failed == 0; i++) {
+		uint64_t number = (seed - 1) * n + i,
+			 last = sync != NULL ? strtoull(sync, NULL, 10) : 0;
+
+		if (workload != NULL && strtoull(workload, NULL, 10) != number)
+			continue;
+		if (sync == NULL)
+			run_workload(&run, seed, number);
+		/* the first two make the store */
+		for (uint64_t f = last != 0 ? last : 3 + (full ? 0 : number * 7 % FAULT_STEP);
+		     (last == 0 || f == last) && faults.states.failed == 0 &&
+		     run_failed_sync(&faults, number, f);)
+			f += full ? 1 : FAULT_STEP;
+	}
 	printf("checked: %llu crash states, %llu failed\n", (unsigned long long)run.states.checked,
 	       (unsigned long long)run.states.failed);
+	printf("checked: %llu crash states after a failed sync, %llu failed\n",
+	       (unsigned long long)faults.states.checked, (unsigned long long)faults.states.failed);
 	printf("checked: %llu crash states of recovery, %llu failed\n",
 	       (unsigned long long)run.recovery.checked, (unsigned long long)run.recovery.failed);
-	return run.states.failed + run.recovery.failed == 0 ? 0 : 1;
+	return run.states.failed + run.recovery.failed + faults.states.failed == 0 ? 0 : 1;
 }
