@@ -290,6 +290,23 @@ int recover_load(struct store *store, struct store_open_report *report, struct w
 	return 0;
 }
 
+/*
+ * Writes the slot in use once more, as it is. A process whose sync failed may have left it in the page
+ * cache alone, where it looks like any other; the next checkpoint overwrites the other slot, and if
+ * that were torn then, none would be on disk.
+ */
+static int renew_slot(struct store *store)
+{
+	unsigned number = (unsigned)(store->next_generation & 1) ^ 1;
+	struct format_slot block;
+	int err = store->io->ops->read(store->io, FORMAT_SLOT_AT + (uint64_t)number * FORMAT_BLOCK,
+				       &block, sizeof(block));
+
+	if (err != 0)
+		return err;
+	return store->io->ops->commit_slot(store->io, number, &block, store->slot.generation);
+}
+
 int recover_take_over(struct store *store, const struct wal_report *log, struct err_msg *msg)
 {
 	struct wal_opts opts = {
@@ -308,6 +325,10 @@ int recover_take_over(struct store *store, const struct wal_report *log, struct 
 	if (store->opts.durability != WAL_NONE)
 		opts.room = room_log_bytes(total != 0 ? total : UINT64_MAX);
 	memcpy(opts.uuid, store->head.uuid, 16);
+	err = renew_slot(store);
+	if (err != 0)
+		return err_set(msg, err, "%s: the commit slot cannot be written: %s",
+			       store->io->ops->name(store->io), err_str(err));
 	err = wal_new(&store->wal, &opts, seq, store->last_lsn + 1, log->last_hash);
 	if (err != 0)
 		return err_set(msg, err, "%s: the log cannot be started: %s",
