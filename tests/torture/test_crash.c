@@ -15,7 +15,7 @@
 #include "tests/support/store_session.h"
 
 #define IDS 26u
-#define FAULT_STEP 23u /* one of so many syncs fails in a share */
+#define FAULT_STEP 4u /* in a share, one of so many syncs of the first workload fails */
 
 static uint64_t random_state;
 
@@ -220,8 +220,8 @@ int main(void)
 		if (sync == NULL)
 			run_workload(&run, seed, number);
 		/* the first two make the store */
-		for (uint64_t f = last != 0 ? last : 3 + (full ? 0 : number * 7 % FAULT_STEP);
-		     (last == 0 || f == last) && faults.states.failed == 0 &&
+		for (uint64_t f = last != 0 ? last : 3 + (full ? 0 : seed % FAULT_STEP);
+		     (last != 0 ? f == last : full || i == 1) && faults.states.failed == 0 &&
 		     run_failed_sync(&faults, number, f);)
 			f += full ? 1 : FAULT_STEP;
 	}
