@@ -275,7 +275,6 @@ static int open_dir(struct io_posix *p, struct err_msg *msg)
 static int check_dir(const struct io_posix *p, struct err_msg *msg)
 {
 	struct stat st;
-
 	int ret;
 
 	if (fstat(p->dir_fd, &st) != 0) {
