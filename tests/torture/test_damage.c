@@ -425,7 +425,7 @@ static void each_byte_of_collection(void)
 	fault_collection_drop(&look);
 	(void)io_mem_head(base.medium, &len);
 	for (int of_graph = 0; of_graph < 2; of_graph++) {
-		fault_cases_share(of_graph ? 40 : 500);
+		fault_cases_share(of_graph ? 300 : 600);
 		for (size_t at = 0; at < len; at++) {
 			uint8_t mask = at % 3 == 0 ? 0xff : (uint8_t)(1u << at % 8);
 

@@ -112,10 +112,57 @@ static void each_call(const struct fault_scene *scene)
 	fault_stage_clear(&stage);
 }
 
+/* --- full media --- */
+
+/*
+ * A medium with so much room left is filled up. Nothing is harmed by that: what it holds can be read,
+ * and with room again everything works, without opening it again.
+ */
+static void fill_up(const struct fault_stage *stage, uint64_t room)
+{
+	static const bool full = true, healthy = false;
+	static struct fault_world w;
+	size_t used = 0, len;
+
+	fault_stage_copy(stage, &w, &full);
+	(void)io_mem_head(w.attach_ctx, &used);
+	for (uint64_t seq = 1; seq < 20; seq++)
+		if (io_mem_segment(w.attach_ctx, seq, &len) != NULL)
+			used += len;
+	io_mem_set_capacity(w.attach_ctx, used + room);
+	(void)fault_world_run(&w, "O");
+	for (unsigned i = 0; i < 4; i++)
+		(void)fault_world_run(&w, "p0 p1 p2 n4 n5 n6 p3 v r07 d4 f p1 s");
+	(void)fault_world_run(&w, "c p0 v g d5 p1 c d6 x v");
+	if (w.store != NULL && store_read_only(w.store))
+		(void)fault_world_wrong(&w, "a full disk poisoned it");
+	io_mem_set_capacity(w.attach_ctx, 0);
+	w.faulty = &healthy;
+	if (fault_world_run(&w, "v p0 p4 c d1 g v f c s") && fault_world_finish(&w) &&
+	    room > 300000 && w.errors != 0)
+		(void)fault_world_wrong(&w, "failed though there was room");
+	fault_case_done(w.why);
+	fault_stage_drop(&w);
+}
+
+static void each_capacity(void)
+{
+	static const struct fault_scene scene = {"capacity", 4096, 512, "M O p0 p1 p2 p3 g C",
+						 false,	     ""};
+	struct fault_stage stage;
+
+	fault_stage_set(&stage, &scene);
+	for (uint64_t room = 0; room < 320000; room += 103)
+		if (fault_case("room %llu", (unsigned long long)room))
+			fill_up(&stage, room);
+	fault_stage_clear(&stage);
+}
+
 int main(void)
 {
 	fault_cases_start("input/output faults", 4);
 	for (unsigned s = 0; s < fault_scenes_n; s++)
 		each_call(&fault_scenes[s]);
+	each_capacity();
 	return fault_cases_end();
 }
