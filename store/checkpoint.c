@@ -365,13 +365,17 @@ int store_graph_reset(struct store *store)
 int store_sync(struct store *store)
 {
 	uint64_t lsn;
+	int err;
 
 	if (store->wal == NULL || atomic_load(&store->poisoned))
 		return ERR_READONLY;
 	(void)pthread_mutex_lock(&store->commit_lock);
 	lsn = store->last_lsn;
 	(void)pthread_mutex_unlock(&store->commit_lock);
-	return wal_sync(store->wal, lsn);
+	err = wal_sync(store->wal, lsn);
+	if (err != 0)
+		store_poison(store);
+	return err;
 }
 
 /* --- the background thread --- */
