@@ -242,6 +242,15 @@ static void care(struct fault_world *w, int err)
 		(void)fault_world_wrong(w, "failed without a fault: %s", err_str(err));
 }
 
+/* A sync or a publication failed: after anything but a lack of room nothing more may be written. */
+static void care_poison(struct fault_world *w, int err, bool may_be_full)
+{
+	care(w, err);
+	if (err != 0 && !(may_be_full && (err == ERR_FULL || err == ERR_NOMEM)) &&
+	    !store_read_only(w->store))
+		(void)fault_world_wrong(w, "not poisoned after \"%s\"", err_str(err));
+}
+
 /* --- operations on records --- */
 
 static void note_dead(struct fault_world *w, int err, const struct store_put_result *result)
@@ -408,7 +417,7 @@ static void op_graph(struct fault_world *w, bool give_up)
 		return;
 	}
 	err = store_graph_commit(w->store);
-	care(w, err);
+	care_poison(w, err, true);
 	if (err == 0) {
 		w->graph_before = w->graph;
 		w->graph = next;
@@ -621,7 +630,7 @@ static void run_word(struct fault_world *w, const char *word)
 	case 's':
 	case 'c':
 		err = word[0] == 's' ? store_sync(w->store) : store_checkpoint(w->store);
-		care(w, err);
+		care_poison(w, err, word[0] == 'c');
 		if (err == 0)
 			durable(w);
 		break;
