@@ -4,7 +4,7 @@
 # checkpoint, while it closes, while its disk is full, and again while it recovers. The next mount
 # must hold exactly what the writers were told. timeout: 400 s
 #
-#   KILLS=N    so many kills (60; 500 with TORTURE=full)
+#   KILLS=N    so many kills (52; 500 with TORTURE=full)
 #   SEED=N     the delays, and what the writers draw (1)
 #   RESERVE=yes|no  what full_disk.sh says of it
 #   ONLY_KILL=WHEN  this kind alone: work, checkpoint, close or full
@@ -19,7 +19,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cases_begin
 : "${BUILD:?the folder of the helper programs}"
 
-[ "${TORTURE:-ci}" = full ] && kills=500 || kills=60
+[ "${TORTURE:-ci}" = full ] && kills=500 || kills=52
 kills=${KILLS:-$kills}
 seed=${SEED:-1}
 RANDOM=$seed
