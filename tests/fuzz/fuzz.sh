@@ -8,7 +8,8 @@
 #
 #   FUZZ_SECONDS=N   how long
 #   FUZZ_RUNS=N      that many executions instead
-#   TORTURE=full     10 million executions, from and into build/fuzz/corpus, which grows
+#   TORTURE=full     10 million executions, from and into build/fuzz/corpus, which grows; run-tests
+#                    wants TIMES=100 with it
 #   SEED=N           the course of the mutations (1)
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
