@@ -94,6 +94,8 @@ static void make_bucket(const struct ids *ids, uint32_t number, struct fuzz_inpu
 		entry.id_len = (uint16_t)some_id(in, entry.id);
 		if (ids_bucket_room(page, PAGE) < ids_bucket_entry_size(entry.id_len))
 			break;
+		if (same && i == 0)
+			hash ^= ids_hash(ids, entry.id, entry.id_len);
 		ids_bucket_add(page, PAGE, same ? hash : ids_hash(ids, entry.id, entry.id_len),
 			       &entry);
 	}
