@@ -42,9 +42,10 @@ static void log_stats(struct store *store, struct store_stats *out)
 {
 	struct wal_stats log = {0};
 
-	out->last_lsn = store->last_lsn; /* read-only: set by the replay, then by nobody */
-	if (store->wal == NULL)
+	if (store->wal == NULL) {
+		out->last_lsn = store->last_lsn; /* set by the replay, then by nobody */
 		return;
+	}
 	wal_get_stats(store->wal, &log);
 	out->last_lsn = log.last_lsn;
 	out->durable_lsn = log.durable_lsn;
