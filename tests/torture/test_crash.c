@@ -5,7 +5,7 @@
  * simulated.
  *
  * Each seed has several workloads. TORTURE=full: more of them, more random states, more of them judged
- * in depth, more recoveries. WORKLOAD and CASE, as a failure names them, repeat one state alone.
+ * in depth, more recoveries. WORKLOAD and CASE, as a failure names them, repeat one state alone. timeout: 900 s
  */
 #include <stdio.h>
 #include <stdlib.h>

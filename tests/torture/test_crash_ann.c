@@ -4,7 +4,7 @@
  * promised, find each of them by itself, answer exactly what a plain scan answers, nearly that
  * through the graph, and its graph must be sound.
  *
- * TORTURE=full: all states. SEED: the course. CASE=event.variant: one state alone.
+ * TORTURE=full: all states. SEED: the course. CASE=event.variant: one state alone. timeout: 900 s
  */
 #include <math.h>
 #include <stdio.h>
