@@ -157,7 +157,8 @@ static int remove_log(struct store *store)
 	wal_free(store->wal);
 	store->wal = NULL;
 	err = store->io->ops->log_list(store->io, &seqs, &n);
-	for (size_t i = 0; err == 0 && i < n; i++)
+	/* from the last: the one that the slots name goes before those below, which nobody asks for */
+	for (size_t i = n; err == 0 && i-- > 0;)
 		err = store->io->ops->log_remove(store->io, seqs[i]);
 	mem_free(seqs);
 	return err;
