@@ -139,7 +139,7 @@ static void fill_up(const struct fault_stage *stage, uint64_t room)
 	io_mem_set_capacity(w.attach_ctx, 0);
 	w.faulty = &healthy;
 	if (fault_world_run(&w, "v p0 p4 c d1 g v f c s") && fault_world_finish(&w) &&
-	    room > 300000 && w.errors != 0)
+	    room > 600000 && w.errors != 0)
 		(void)fault_world_wrong(&w, "failed though there was room");
 	fault_case_done(w.why);
 	fault_stage_drop(&w);
@@ -152,7 +152,7 @@ static void each_capacity(void)
 	struct fault_stage stage;
 
 	fault_stage_set(&stage, &scene);
-	for (uint64_t room = 0; room < 320000; room += 103)
+	for (uint64_t room = 0; room < 640000; room += 206)
 		if (fault_case("room %llu", (unsigned long long)room))
 			fill_up(&stage, room);
 	fault_stage_clear(&stage);

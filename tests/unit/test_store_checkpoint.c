@@ -170,7 +170,7 @@ static void test_open_order(void **state)
 	f.io = io_mem_attach(f.medium);
 	watch(f.io);
 	assert_int_equal(store_open(f.io, &f.opts, &f.store, NULL, NULL), 0);
-	expect_calls("log_sync 1;log_sync 2;log_create 3;write;sync;slot 1;log_create 4;");
+	expect_calls("slot 0;log_sync 1;log_sync 2;log_create 3;write;sync;slot 1;log_create 4;");
 	store_fixture_free(&f);
 }
 

@@ -268,13 +268,15 @@ static void test_older_slot_after_attempts(void **state)
 /* Nor does an opening that gets as far as that. */
 static void test_older_slot_after_openings(void **state)
 {
-	struct store_fixture_fault fault = {"commit_slot", 0, ERR_FULL, true, false, 0};
+	struct store_fixture_fault fault = {"commit_slot", 1, ERR_FULL, true, false, 0};
 	struct store_fixture f;
 
 	(void)state;
 	build(&f);
+	/* the first one renews the slot in use */
 	io_mem_set_fault(f.medium, store_fixture_fail, &fault);
 	expect_refused(&f, ERR_FULL, "recovered state cannot be written");
+	io_mem_set_fault(f.medium, store_fixture_fail, &fault);
 	expect_refused(&f, ERR_FULL, "recovered state cannot be written");
 	io_mem_set_fault(f.medium, NULL, NULL);
 	spoil_newest(&f);
