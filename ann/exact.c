@@ -112,19 +112,22 @@ int exact_slots(const struct exact_scan *scan, const uint32_t *slots, size_t n,
 	return 0;
 }
 
-int exact_linked(const struct exact_scan *scan)
+int exact_linked(const struct exact_scan *scan, const uint32_t *pending, size_t n_pending)
 {
 	const struct graph_states *states = &scan->ann->index.states;
 	uint32_t end = atomic_load(&scan->ann->index.room);
 	uint32_t slots[EXACT_BATCH];
-	size_t n = 0;
+	size_t n = 0, at = 0;
 
 	if (end > store_slots(scan->ann->store))
 		end = store_slots(scan->ann->store);
 	for (uint32_t slot = 0; slot < end; slot++) {
 		int err;
 
-		if (graph_state(states, slot) == GRAPH_LINKED)
+		while (at < n_pending && pending[at] < slot)
+			at++;
+		if (graph_state(states, slot) == GRAPH_LINKED &&
+		    (at == n_pending || pending[at] != slot))
 			slots[n++] = slot;
 		if (n < EXACT_BATCH && slot + 1 < end)
 			continue;

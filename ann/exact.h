@@ -30,8 +30,11 @@ struct exact_scan {
  */
 int exact_slots(const struct exact_scan *scan, const uint32_t *slots, size_t n,
 		enum store_hint hint);
-/* The same for all slots that are LINKED. */
-int exact_linked(const struct exact_scan *scan);
+/*
+ * The same for all slots that are LINKED, without those of `pending` (ascending): measured before, they
+ * may be linked by now, and an id that took two places among the best would push another out.
+ */
+int exact_linked(const struct exact_scan *scan, const uint32_t *pending, size_t n_pending);
 
 /*
  * What to make of a slot whose vector did not read: 0 when it is not live any more, for dead ones

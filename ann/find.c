@@ -323,7 +323,7 @@ static int settle(struct find *find, size_t q, bool exact, enum outcome *outcome
 			continue;
 		if (is_short && !exact)
 			*outcome_out = OUTCOME_SHORT;
-		else if (is_short && resolved.dead > 0 && !find->last)
+		else if (is_short && !find->last)
 			*outcome_out = OUTCOME_DISTURBED;
 		else
 			*outcome_out = OUTCOME_DONE;
@@ -374,6 +374,13 @@ static bool scan_is_better(const struct find *find)
 	return linked <= small || (small > 0 && linked <= (uint64_t)FIND_WIDE * effort_of(find));
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 /* Steps 1 to 4 for queries first ... first + n - 1. */
 static int attempt(struct find *find, size_t first, size_t n, bool exact, enum outcome *outcomes)
 {
@@ -396,8 +403,11 @@ static int attempt(struct find *find, size_t first, size_t n, bool exact, enum o
 	scan.lsn = ctx->view.lsn;
 	exact = exact || scan_is_better(find);
 	err = exact_slots(&scan, ctx->view.slots, ctx->view.n, STORE_HINT_NONE);
-	if (err == 0 && exact)
-		err = exact_linked(&scan);
+	if (err == 0 && exact) {
+		if (ctx->view.n > 1)
+			qsort(ctx->view.slots, ctx->view.n, sizeof(*ctx->view.slots), by_number);
+		err = exact_linked(&scan, ctx->view.slots, ctx->view.n);
+	}
 	for (size_t q = first; q < first + n && err == 0; q++)
 		err = answer_query(find, q, exact, &outcomes[q]);
 	return err;

@@ -296,6 +296,42 @@ static void disturbed(void (*change)(struct ann *ann), bool exact, const char *i
 	ann_fixture_free(&fixture);
 }
 
+static void link_all(struct ann *ann)
+{
+	size_t left;
+
+	assert_int_equal(ann_index_some(ann, 10000, &left), 0);
+	assert_int_equal(left, 0);
+}
+
+/* What is pending when a scan begins is linked before it comes to the linked ones: measured once. */
+static void test_linked_meanwhile(void **state)
+{
+	struct ann_fixture fixture;
+	struct meddler meddler = {.change = link_all};
+	struct ann_query spec = {
+		.k = 300, .exact = true, .cancelled = meddle, .cancel_ctx = &meddler};
+	struct ann_answer answer;
+	float vector[DIM];
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, DIM, &(struct ann_opts){.threads = 1});
+	for (uint32_t i = 0; i < N; i++) {
+		char id[16];
+
+		vector_of(i, vector);
+		snprintf(id, sizeof(id), "%u", i);
+		assert_int_equal(ann_fixture_put(fixture.ann, id, vector, DIM), 0);
+	}
+	meddler.ann = fixture.ann;
+	vector_of(5, vector);
+	assert_int_equal(ann_search(fixture.ann, vector, 1, &spec, &answer, NULL), 0);
+	assert_true(meddler.asked > 1);
+	assert_int_equal(answer.first[1], 300);
+	ann_answer_release(&answer);
+	ann_fixture_free(&fixture);
+}
+
 static void test_changed_meanwhile(void **state)
 {
 	(void)state;
@@ -309,9 +345,10 @@ static void test_changed_meanwhile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_damaged_vector), cmocka_unit_test(test_damaged_node),
-		cmocka_unit_test(test_failing_disk),   cmocka_unit_test(test_short_graph),
-		cmocka_unit_test(test_pending),	       cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_damaged_vector),	 cmocka_unit_test(test_damaged_node),
+		cmocka_unit_test(test_failing_disk),	 cmocka_unit_test(test_short_graph),
+		cmocka_unit_test(test_pending),		 cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_linked_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
