@@ -194,13 +194,17 @@ static void test_slot_table(void **state)
 /* The slot that saved the state is not the one that is written over, even if that write is torn. */
 static void test_torn_while_on_older_slot(void **state)
 {
-	struct store_fixture_fault fault = {"commit_slot", 0, IO_MEM_CUT(300), false, false, 0};
 	struct store_fixture f;
 	struct head_slot slots[2];
 	struct head head;
 
 	(void)state;
-	for (int by_map = 0; by_map < 2; by_map++) {
+	/* first the slot in use is written once more, then the other one */
+	for (int variant = 0; variant < 4; variant++) {
+		struct store_fixture_fault fault = {
+			"commit_slot", (uint64_t)variant / 2, IO_MEM_CUT(300), false, false, 0};
+		bool by_map = variant % 2 != 0;
+
 		build(&f);
 		assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
 		if (by_map) {
