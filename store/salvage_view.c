@@ -261,7 +261,7 @@ static int find_place(struct salvage_pages *pages, unsigned view, enum format_sp
 int salvage_page(struct salvage_pages *pages, unsigned view, enum format_space space, uint32_t page,
 		 const uint8_t **page_out)
 {
-	struct format_map_entry entry;
+	struct format_map_entry entry = {0};
 	struct salvage_frame *frame;
 	uint8_t *bytes;
 	bool hit;

@@ -5,15 +5,13 @@
 #
 #   SEED=N      what the writers draw (1)
 #   SIZES=LIST  of the disk, in KiB (1024 4096; more with TORTURE=full)
-#   RESERVE=yes|no  whether the store keeps room back for what must always work
 set -uo pipefail
 # shellcheck source=tests/crash/lib-disk.sh
 . "$(dirname "$0")/lib-disk.sh"
 disk_begin
 
-# With a reserve, a removal is never refused for want of space, and a store on a full disk can be
-# closed in order and opened. Without one, the disk must get larger first.
-reserve=${RESERVE:-no}
+# The store keeps room back: a removal is never refused for want of space, and a store on a full disk
+# can be closed in order and opened.
 [ "${TORTURE:-ci}" = full ] && sizes='1024 1536 2048 3072 4096 6144 8192' || sizes='1024 4096'
 sizes=${SIZES:-$sizes}
 
@@ -23,7 +21,6 @@ fill_up() { # all the room there is, by a file that is not ours
 
 room_again() {
 	rm -f "$disk/filler"
-	[ "$reserve" = yes ] || mount -o remount,size=32m "$disk"
 }
 
 write_until_full() {
@@ -58,13 +55,8 @@ plain_calls() {
 }
 
 remove_on_full_disk() {
-	if [ "$reserve" = yes ]; then
-		write_for 300 deletions remove && [ "$n_done" -gt 0 ]
-		judged $? "removals on a full disk: $n_done done, none refused"
-	else
-		write_for 100 full remove
-		judged $? "removals on a full disk: $n_done done, $n_refused refused"
-	fi
+	write_for 300 deletions remove && [ "$n_done" -gt 0 ]
+	judged $? "removals on a full disk: $n_done done, none refused"
 	judge_all "after removals"
 }
 
@@ -84,11 +76,7 @@ on_a_disk_of() { # KIB
 	judged $? "new vectors after removals: $n_done"
 	write_until_full
 	judge_all "full again"
-	if [ "$reserve" = yes ]; then
-		fill_up
-	else
-		mount -o remount,size=64m "$disk"
-	fi
+	fill_up
 	disk_unmount
 	check_clean
 	must_mount
@@ -99,7 +87,6 @@ on_a_disk_of() { # KIB
 	disk_kill
 	"$VECFS" check "$store" >"$work/said" 2>&1
 	judged $? "vecfs check after a kill on a full disk: $(tail -n 1 "$work/said")"
-	[ "$reserve" = yes ] || room_again
 	must_mount
 	judge_all "killed while full"
 	new_disk

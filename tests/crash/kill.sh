@@ -6,7 +6,6 @@
 #
 #   KILLS=N    so many kills (52; 500 with TORTURE=full)
 #   SEED=N     the delays, and what the writers draw (1)
-#   RESERVE=yes|no  what full_disk.sh says of it
 #   ONLY_KILL=WHEN  this kind alone: work, checkpoint, close or full
 #   KEEP=DIR   after a failure, store and journals are copied there (build/failed/kill-SEED)
 #
@@ -23,10 +22,6 @@ cases_begin
 kills=${KILLS:-$kills}
 seed=${SEED:-1}
 RANDOM=$seed
-# With a reserve (see full_disk.sh) removals are never refused, and a full disk is no hindrance to a
-# mount.
-reserve=${RESERVE:-no}
-[ "$reserve" = yes ] && full_refuses=deletions || full_refuses=full
 writer=$BUILD/tests/crash/kill_writer
 judge=$BUILD/tests/crash/kill_judge
 keep=${KEEP:-build/failed/kill-$seed}
@@ -121,9 +116,8 @@ kill_while_full() {
 	free=$(df --output=avail -B1 "$disk" | tail -n 1)
 	free=$((free - $(between 0 600000)))
 	[ "$free" -le 0 ] || head -c "$free" /dev/zero >"$disk/filler"
-	write_until work "$(between 5000 150000)" "$full_refuses"
+	write_until work "$(between 5000 150000)" deletions
 	died "$daemon"
-	[ "$reserve" = yes ] || rm -f "$disk/filler"
 	count_kill full
 }
 
