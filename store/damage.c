@@ -55,10 +55,11 @@ static void name_page(enum format_space space, const char *what, uint64_t number
 			       " of the file",
 			       space_names[space], what, number, at.block * FORMAT_BLOCK);
 	else
-		(void)snprintf(
-			out, size,
-			"%s %s %" PRIu64 " at byte %" PRIu64 " of the file cannot be read (%s)",
-			space_names[space], what, number, at.block * FORMAT_BLOCK, err_str(err));
+		(void)snprintf(out, size,
+			       "%s %s %" PRIu64 " at byte %" PRIu64
+			       " of the file cannot be read (%s; the kernel's log says more)",
+			       space_names[space], what, number, at.block * FORMAT_BLOCK,
+			       err_str(err));
 }
 
 /* The slots whose values have bytes on a value page: *first_out ... *end_out - 1. */

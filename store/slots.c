@@ -362,7 +362,9 @@ int slots_clear(struct slots *slots, size_t max, bool *more_out)
 	}
 	*more_out = n == max;
 	slots->n_emptied -= n;
-	memmove(slots->emptied, slots->emptied + n, slots->n_emptied * sizeof(*slots->emptied));
+	if (n > 0)
+		memmove(slots->emptied, slots->emptied + n,
+			slots->n_emptied * sizeof(*slots->emptied));
 	return err;
 }
 

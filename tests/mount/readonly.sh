@@ -19,7 +19,7 @@ write_vectors "$M/vectors" 600 699
 sync -f "$M/vectors/v600"
 kill_store "$killed"
 segments=("$killed"-wal.*)
-last=${segments[-1]}
+last=$(find "$scratch" -name 'killed-wal.*' -size +16k | sort -V | tail -n 1) # the next one is empty yet
 number=${last##*.}
 
 fresh() { # makes $bad a copy of the killed store

@@ -207,7 +207,7 @@ check $? "nothing is left behind when the disk is full"
 for command in recover compress; do
 	stopped=0
 	for ((i = 0; i < 30; i++)); do
-		timeout --preserve-status "0.0$((RANDOM % 30 + 10))" "$VECFS" $command "$work/c" "$work/stopped" \
+		timeout --preserve-status "$(printf '0.%03d' $((RANDOM % 40 + 1)))" "$VECFS" $command "$work/c" "$work/stopped" \
 			>"$work/said" 2>&1
 		status=$?
 		if [ $status -ne 0 ] && no_file "$work/stopped*"; then
