@@ -98,8 +98,12 @@ leave "$store"
 mount_store "$scratch/wide" "$M" cache=1M || fail "mounting with a small cache"
 perl -e 'for my $i (0 .. 899) { srand($i); open(my $f, ">", "$ARGV[0]/v$i") or die "v$i: $!\n";
 	syswrite($f, pack("f<*", map { rand() } 1 .. 1024)) == 4096 or die "v$i: $!\n"; close($f) or die }' "$M/vectors"
+for ((i = 0; i < 600; i++)); do # what links vectors looks pages up, too
+	[ "$(get vecfs_vectors_pending)" -ne 0 ] || break
+	sleep 0.1
+done
 echo checkpoint >"$M/status/control"
-for ((i = 0; i < 12; i++)); do
+for ((i = 0; i < 25; i++)); do
 	cat "$M/query/3,exact/like/v$i" >/dev/null
 done
 contains "thrashing: status/errors" "Cache thrashing detected: " "$M/status/errors"
@@ -109,7 +113,7 @@ equal "thrashing: the metric" 1 "$(get vecfs_cache_thrashing)"
 need=$(sed -n 's/.*raise cache= to at least \([0-9]*M\).*/\1/p' "$M/status/errors")
 leave "$scratch/wide"
 mount_store "$scratch/wide" "$M" "cache=$need" || fail "mounting with cache=$need"
-for ((i = 0; i < 12; i++)); do
+for ((i = 0; i < 25; i++)); do
 	cat "$M/query/3,exact/like/v$i" >/dev/null
 done
 equal "no thrashing with cache=$need, as it said" 0 "$(grep -c 'Cache thrashing detected' "$M/status/errors")"

