@@ -114,6 +114,7 @@ test-crash: all outer-programs ## the crash tests alone, with KILLS=200 kills un
 .PHONY: torture
 torture: ## HOURS=1 of the tests that enumerate, in full, seed after seed; goes on where it stopped
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all outer-programs
+	$(quiet)$(MAKE) --no-print-directory fuzz-build
 	$(quiet)scripts/torture $(or $(HOURS),1)
 
 .PHONY: fuzz
