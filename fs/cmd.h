@@ -48,6 +48,8 @@ struct cmd_progress {
 void cmd_show_progress(struct cmd_progress *progress, const char *what, uint64_t done,
 		       uint64_t total);
 void cmd_end_progress(struct cmd_progress *progress);
+/* A line of its own on stdout, "prefix: text", with control bytes of the text escaped. */
+void cmd_say(struct cmd_progress *progress, const char *prefix, const char *text);
 
 /*
  * Waits, 15 seconds at most, while the daemon of a mount that is gone still closes the store. Returns

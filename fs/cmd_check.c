@@ -7,13 +7,10 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "fs/text.h"
 #include "store/base.h"
 #include "store/io.h"
-#include "store/mem.h"
 #include "store/store.h"
 
 static const char help[] =
@@ -27,19 +24,7 @@ static const char help[] =
 
 static void show_finding(void *ctx, bool damage, const char *text)
 {
-	struct cmd_progress *progress = ctx;
-	struct text line;
-	char *bytes;
-	size_t len;
-
-	cmd_end_progress(progress);
-	text_init(&line, 256);
-	text_escaped(&line, text, strlen(text)); /* ids of a damaged store may hold anything */
-	if (text_take(&line, &bytes, &len) == 0)
-		printf("%s: %s\n", damage ? "damage" : "remark", bytes);
-	else
-		printf("%s: %s\n", damage ? "damage" : "remark", err_str(ERR_NOMEM));
-	mem_free(bytes);
+	cmd_say(ctx, damage ? "damage" : "remark", text);
 }
 
 static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)

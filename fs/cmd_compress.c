@@ -97,7 +97,7 @@ static int copy(struct store *store, struct cmd_output *output, uint32_t page_si
 
 	for (uint32_t slot = 0; rc == 0 && slot < slots; slot++) {
 		if (slot % SHOW_EVERY == 0)
-			cmd_output_progress(output, "vectors", slot, slots);
+			cmd_show_progress(&output->progress, "vectors", slot, slots);
 		rc = copy_slot(store, slot, output, sizes, msg);
 	}
 	return rc == 0 ? cmd_output_finish(output, &sizes->out, msg) : rc;
@@ -116,7 +116,7 @@ static int compress(const char *path, struct cmd_output *output, uint32_t page_s
 	if (rc == 0)
 		rc = store_open(io, &opts, &store, &report, msg);
 	if (rc == 0 && report.note.text[0] != '\0')
-		cmd_output_say(output, "remark", report.note.text);
+		cmd_say(&output->progress, "remark", report.note.text);
 	if (rc == 0)
 		rc = measure(io, store, sizes);
 	if (rc == 0)
@@ -158,7 +158,7 @@ int cmd_compress(int argc, char **argv)
 		cmd_wait_closed(operands[0]);
 		rc = compress(operands[0], &output, page_size, &sizes, &msg);
 	}
-	cmd_output_end_progress(&output);
+	cmd_end_progress(&output.progress);
 	cmd_output_release(&output);
 	if (rc != 0) {
 		fprintf(stderr, "vecfs: %s%s\n", msg.text[0] != '\0' ? msg.text : err_str(rc),

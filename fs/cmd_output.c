@@ -13,7 +13,6 @@
 #include "fs/cmd.h"
 #include "fs/mount_point.h"
 #include "fs/options.h"
-#include "fs/text.h"
 #include "store/base.h"
 #include "store/mem.h"
 
@@ -105,6 +104,7 @@ int cmd_output_prepare(struct cmd_output *output, const char *path, struct err_m
 	int rc;
 
 	memset(output, 0, sizeof(*output));
+	output->progress.terminal = isatty(STDERR_FILENO) != 0;
 	rc = mount_point_resolve(path, &output->path, msg);
 	if (rc != 0)
 		return rc;
@@ -220,39 +220,4 @@ void cmd_output_release(struct cmd_output *output)
 	mem_free(output->temp);
 	mem_free(output->path);
 	memset(output, 0, sizeof(*output));
-}
-
-/* --- what is printed --- */
-
-void cmd_output_progress(struct cmd_output *output, const char *what, uint64_t done, uint64_t total)
-{
-	if (isatty(STDERR_FILENO) == 0)
-		return;
-	fprintf(stderr, "\r\033[K%s: %" PRIu64 " of %" PRIu64 " (%.0f %%)", what, done, total,
-		total > 0 ? 100.0 * (double)done / (double)total : 100.0);
-	fflush(stderr);
-	output->line_is_open = true;
-}
-
-void cmd_output_end_progress(struct cmd_output *output)
-{
-	if (output->line_is_open)
-		fputs("\r\033[K", stderr);
-	output->line_is_open = false;
-}
-
-void cmd_output_say(struct cmd_output *output, const char *prefix, const char *text)
-{
-	struct text line;
-	char *bytes = NULL;
-	size_t len;
-
-	cmd_output_end_progress(output);
-	text_init(&line, 256);
-	text_escaped(&line, text, strlen(text)); /* ids of a damaged store may hold anything */
-	if (text_take(&line, &bytes, &len) == 0)
-		printf("%s: %s\n", prefix, bytes);
-	else
-		printf("%s: %s\n", prefix, err_str(ERR_NOMEM));
-	mem_free(bytes);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/cmd.h"
 #include "store/io.h"
 #include "store/store.h"
 
@@ -18,7 +19,7 @@ struct cmd_output {
 	struct store *store;
 	uint64_t dirty_max; /* bytes that gather in memory before they are written */
 	uint32_t puts;	    /* since the last look */
-	bool line_is_open;  /* a progress line stands on stderr */
+	struct cmd_progress progress;
 };
 
 /*
@@ -40,12 +41,5 @@ int cmd_output_put(struct cmd_output *output, const struct store_entry *entry, c
 int cmd_output_finish(struct cmd_output *output, uint64_t *bytes_out, struct err_msg *msg);
 /* Removes what is there of it, unless it was finished. In any case, at the end. */
 void cmd_output_release(struct cmd_output *output);
-
-/* A line on stderr, if that is a terminal. */
-void cmd_output_progress(struct cmd_output *output, const char *what, uint64_t done,
-			 uint64_t total);
-void cmd_output_end_progress(struct cmd_output *output);
-/* Prints "prefix: text" on stdout, with control bytes of the text escaped. */
-void cmd_output_say(struct cmd_output *output, const char *prefix, const char *text);
 
 #endif

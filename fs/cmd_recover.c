@@ -55,14 +55,14 @@ static void show(void *ctx, bool loss, const char *text)
 {
 	struct recover *recover = ctx;
 
-	cmd_output_say(&recover->output, loss ? "lost" : "remark", text);
+	cmd_say(&recover->output.progress, loss ? "lost" : "remark", text);
 }
 
 static void show_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
 	struct recover *recover = ctx;
 
-	cmd_output_progress(&recover->output, what, done, total);
+	cmd_show_progress(&recover->output.progress, what, done, total);
 }
 
 static void show_summary(const char *path, const char *out, const struct salvage_report *report)
@@ -124,7 +124,7 @@ int cmd_recover(int argc, char **argv)
 		cmd_wait_closed(operands[0]);
 		rc = recover_store(operands[0], &recover, &report);
 	}
-	cmd_output_end_progress(&recover.output);
+	cmd_end_progress(&recover.output.progress);
 	cmd_output_release(&recover.output);
 	if (rc != 0) {
 		fprintf(stderr, "vecfs: %s\n", msg.text[0] != '\0' ? msg.text : err_str(rc));
