@@ -70,6 +70,8 @@ struct store_io_ops {
 	/*
 	 * Writes one commit slot (0 or 1), 4,096 bytes, and makes it durable, if the newest generation
 	 * on disk is still expected_generation (ERR_FENCED otherwise). Without a valid slot that is 0.
+	 * ERR_FULL means that it is not committed and never will be by itself: pages that it names are
+	 * used again. When that cannot be known the result is ERR_UNKNOWN.
 	 */
 	int (*commit_slot)(struct store_io *io, unsigned slot, const void *block,
 			   uint64_t expected_generation);
