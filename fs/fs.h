@@ -6,6 +6,7 @@
 #ifndef VECFS_FS_FS_H
 #define VECFS_FS_FS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@
 
 struct daemon; /* daemon.h */
 struct fuse_session;
+struct handle;	    /* handle.h */
 struct inode_table; /* inode.h */
 struct notifier;    /* notify.h: the one thread that tells the kernel to forget */
 
@@ -44,6 +46,8 @@ struct fs {
 	uint32_t uid, gid;		 /* who mounted: owner of everything but vectors */
 	uint64_t start_ns;		 /* STORE_CLOCK_REALTIME at mount: times of virtual files */
 	_Atomic uint64_t buffered_bytes; /* of all open handles, bounded */
+	pthread_mutex_t handles_lock;	 /* a leaf */
+	struct handle *handles;		 /* all that are open; guarded by handles_lock */
 };
 
 #endif

@@ -89,7 +89,8 @@ static int make_text(struct fs *fs, const struct node *node, struct call *call, 
 	}
 }
 
-static int new_handle(struct node *node, const struct handle_mode *mode, struct handle **handle_out)
+static int new_handle(struct fs *fs, struct node *node, const struct handle_mode *mode,
+		      struct handle **handle_out)
 {
 	struct handle *handle = mem_zalloc(1, sizeof(*handle));
 
@@ -102,6 +103,13 @@ static int new_handle(struct node *node, const struct handle_mode *mode, struct 
 	handle->readable = mode->read;
 	handle->writable = mode->write;
 	handle->append = mode->append;
+	pthread_mutex_lock(&fs->handles_lock);
+	handle->next = fs->handles;
+	handle->back = &fs->handles;
+	if (handle->next != NULL)
+		handle->next->back = &handle->next;
+	fs->handles = handle;
+	pthread_mutex_unlock(&fs->handles_lock);
 	return 0;
 }
 
@@ -110,6 +118,11 @@ static void free_handle(struct fs *fs, struct handle *handle)
 {
 	if (handle == NULL)
 		return;
+	pthread_mutex_lock(&fs->handles_lock);
+	*handle->back = handle->next;
+	if (handle->next != NULL)
+		handle->next->back = handle->back;
+	pthread_mutex_unlock(&fs->handles_lock);
 	(void)handle_reserve(fs, handle, 0, NULL); /* giving back cannot fail */
 	mem_free(handle->text);
 	vecfile_release(&handle->vector);
@@ -168,7 +181,7 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 	if (rc != 0)
 		return rc;
 	inode_opened(fs->inodes, node);
-	rc = new_handle(node, mode, &handle);
+	rc = new_handle(fs, node, mode, &handle);
 	if (rc == 0)
 		rc = fill(fs, handle, mode, call);
 	if (rc != 0) {
@@ -186,16 +199,24 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 int handle_create(struct fs *fs, struct node *node, const struct handle_mode *mode,
 		  struct call *call, struct handle **handle_out, struct handle_cache *cache_out)
 {
-	int rc = new_handle(node, mode, handle_out);
+	int rc = new_handle(fs, node, mode, handle_out);
 
 	if (rc == 0)
 		rc = vecfile_open(fs, *handle_out, true, false);
 	if (rc != 0) {
+		free_handle(fs, *handle_out);
+		*handle_out = NULL;
 		(void)inode_closed(fs->inodes, node); /* its name goes with it */
 		return rc;
 	}
 	choose_cache(fs, *handle_out, call, cache_out);
 	return 0;
+}
+
+void handle_free_all(struct fs *fs)
+{
+	while (fs->handles != NULL)
+		free_handle(fs, fs->handles);
 }
 
 void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool *dropped_out)

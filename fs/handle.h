@@ -30,7 +30,8 @@ enum handle_kind {
 
 struct handle {
 	enum handle_kind kind;
-	struct node *node; /* open as long as the handle */
+	struct node *node;	     /* open as long as the handle */
+	struct handle *next, **back; /* in fs->handles; guarded by its lock */
 	bool readable, writable, append;
 	pthread_mutex_t lock;
 	size_t reserved; /* guarded by lock; bytes counted in fs->buffered_bytes */
@@ -67,6 +68,11 @@ int handle_create(struct fs *fs, struct node *node, const struct handle_mode *mo
  * call->msg says what.
  */
 void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool *dropped_out);
+/*
+ * Frees those that are still open when no request comes any more: the kernel need not have told of every
+ * close before an unmount. Nodes go with the inode table.
+ */
+void handle_free_all(struct fs *fs);
 
 /*
  * The bytes from offset on, at most size. They stay valid until handle_read_done, which must follow

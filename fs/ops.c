@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/handle.h"
 #include "fs/names.h"
 #include "fs/notify.h"
 #include "store/mem.h"
@@ -30,6 +31,7 @@ int fs_init(struct fs *fs)
 	uint64_t seed = 0;
 	int rc = fs->io->ops->random(fs->io, &seed, sizeof(seed));
 
+	pthread_mutex_init(&fs->handles_lock, NULL); /* nothing to destroy on Linux */
 	if (rc == 0)
 		rc = inode_table_new(seed, &directory, &fs->inodes);
 	if (rc == 0)
@@ -48,6 +50,7 @@ void fs_release(struct fs *fs)
 {
 	notifier_free(fs->notifier);
 	fs->notifier = NULL;
+	handle_free_all(fs);
 	inode_table_free(fs->inodes);
 	fs->inodes = NULL;
 }

@@ -12,12 +12,17 @@ tests_begin
 good_store || fail "the good store"
 
 # A store that was killed with 100 vectors, v600 ... v699, in its log alone.
+# Nothing else is in there: an idle second after a sync adds a record that only says so.
 killed=$scratch/killed
-cp "$good" "$killed"
-mount_store "$killed" "$M" || fail "mounting"
-write_vectors "$M/vectors" 600 699
-sync -f "$M/vectors/v600"
-kill_store "$killed"
+for ((try = 0; try < 10; try++)); do
+	rm -f "$killed" "$killed"-wal.*
+	cp "$good" "$killed"
+	mount_store "$killed" "$M" || fail "mounting"
+	write_vectors "$M/vectors" 600 699
+	sync -f "$M/vectors/v600"
+	kill_store "$killed"
+	"$program" wal "$killed" | grep -q 'put 100, .* sync 0)' && break
+done
 segments=("$killed"-wal.*)
 last=$(find "$scratch" -name 'killed-wal.*' -size +16k | sort -V | tail -n 1) # the next one is empty yet
 number=${last##*.}
