@@ -64,8 +64,9 @@ static uint64_t now(struct store *store)
 /* --- the steps --- */
 
 /*
- * C0: not needed while the current segment has no records, and room for some. On a full disk it is left out: the slot
- * then names a segment that begins with records it has, and old segments can go all the same.
+ * C0: not needed while the current segment has no records, and room for some. On a full disk it is
+ * left out: the slot then names a segment that begins with records it has, and old segments can go all
+ * the same.
  */
 static int prepare_segment(struct store *store, bool *switch_out)
 {

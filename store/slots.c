@@ -346,17 +346,29 @@ void slots_freed(struct slots *slots, uint32_t slot)
 	note_emptied(slots, slot);
 }
 
+/* Whether these slots were emptied once more, at or behind `from`: then that entry is about them. */
+static bool emptied_again(const struct slots *slots, size_t from, uint32_t first)
+{
+	for (size_t i = from; i < slots->n_emptied; i++)
+		if (slots->emptied[i].first == first)
+			return true;
+	return false;
+}
+
 int slots_clear(struct slots *slots, size_t max, bool *more_out)
 {
 	uint64_t oldest = epoch_oldest(slots->pager->epoch);
-	size_t n = 0;
+	size_t n = 0, ripe = 0;
 	int err = 0;
 
-	while (err == 0 && n < slots->n_emptied && n < max && slots->emptied[n].retired < oldest) {
+	while (ripe < slots->n_emptied && slots->emptied[ripe].retired < oldest)
+		ripe++;
+	while (err == 0 && n < ripe && n < max) {
 		uint32_t slot = slots->emptied[n].first, pages;
 		uint32_t page = slots_value_page(slots, slot, &pages);
+		bool empty = is_empty(slots, slot) && !emptied_again(slots, ripe, slot);
 
-		for (uint32_t i = 0; err == 0 && i < pages && is_empty(slots, slot); i++)
+		for (uint32_t i = 0; err == 0 && empty && i < pages; i++)
 			err = pager_clear(slots->pager, FORMAT_SPACE_VALUE, page + i);
 		n += err == 0;
 	}

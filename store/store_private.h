@@ -9,6 +9,7 @@
  *   check.c       the same without changing anything, for `vecfs check`
  *   verify.c      the same of a store that is open; damage.c has the words of both
  *   stats.c       counters, and notices
+ *   room.c        blocks of the medium, promised before they are needed
  */
 #ifndef VECFS_STORE_STORE_PRIVATE_H
 #define VECFS_STORE_STORE_PRIVATE_H

@@ -166,6 +166,37 @@ static void test_readers_are_waited_for(void **state)
 	end(&w);
 }
 
+/* A page that was emptied, filled and emptied again waits for the readers of what it held last. */
+static void test_emptied_twice(void **state)
+{
+	uint8_t value[PAGE], seen[PAGE];
+	const void *bytes;
+	struct world w;
+	bool more;
+
+	(void)state;
+	memset(value, 7, sizeof(value));
+	start(&w, PAGE);
+	for (unsigned time = 0; time < 2; time++) {
+		assert_int_equal(take(&w), 0);
+		assert_int_equal(slots_write_value(&w.slots, 0, value), 0);
+		if (time == 1)
+			assert_int_equal(slots_value(&w.slots, 0, STORE_HINT_NONE, &bytes), 0);
+		free_slot(&w, 0);
+		if (time == 0)
+			turn_epoch(&w);
+	}
+	/* the reader of the second value is still inside */
+	assert_int_equal(slots_clear(&w.slots, 64, &more), 0);
+	memcpy(seen, bytes, sizeof(seen));
+	assert_memory_equal(seen, value, sizeof(value));
+	turn_epoch(&w);
+	assert_int_equal(slots_clear(&w.slots, 64, &more), 0);
+	assert_int_equal(slots_value(&w.slots, 0, STORE_HINT_NONE, &bytes), 0);
+	assert_int_equal(*(const uint8_t *)bytes, 0);
+	end(&w);
+}
+
 /* What an opening makes of the table: free ones low first, dead ones left alone. */
 static void test_load(void **state)
 {
@@ -317,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_untake),
 		cmocka_unit_test(test_readers_are_waited_for),
+		cmocka_unit_test(test_emptied_twice),
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_damage),
