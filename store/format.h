@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
 #define FORMAT_BLOCK 4096u /* unit of space in the head object */
 #define FORMAT_HEADER_AT 0u
 #define FORMAT_SLOT_AT 4096u   /* commit slot 0; slot 1 follows */
@@ -149,12 +149,20 @@ struct format_slot_entry {
 	uint8_t lsn_state[8]; /* 8: LSN of the write or deletion << 2 | enum format_slot_state */
 };
 
-/* Head of a bucket page; entries follow at 16, packed, in no order. */
+/*
+ * Head of a bucket page; entries follow at 16, packed, in no order. The table of tags ends where the
+ * page ends and grows towards them: item i, at page_size - 4 - 4 * i, is that of the i-th entry.
+ */
 struct format_bucket {
 	uint8_t magic[4]; /* 0 */
 	uint8_t depth[4]; /* 4: leading hash bits that all entries share */
-	uint8_t count[4]; /* 8 */
+	uint8_t count[4]; /* 8: of entries and of tags */
 	uint8_t used[4];  /* 12: bytes of entries */
+};
+
+struct format_tag {
+	uint8_t hash[2]; /* 0: low 16 bits of the entry's hash */
+	uint8_t at[2];	 /* 2: where the entry starts in the page, in units of 8 bytes */
 };
 
 /* An id and its attributes. Length: 48 + id + xattrs, rounded up to 8. */
@@ -270,6 +278,8 @@ static_assert(offsetof(struct format_slot, checksum) == 4080, "slot checksum");
 static_assert(sizeof(struct format_trunk) == FORMAT_BLOCK, "trunk is one block");
 static_assert(sizeof(struct format_slot_entry) == 16, "slot entry");
 static_assert(sizeof(struct format_bucket) == 16, "bucket head");
+static_assert(sizeof(struct format_tag) == 4, "tag");
+static_assert(FORMAT_PAGE_MAX / 8 <= UINT16_MAX, "a tag can name the start of any entry");
 static_assert(sizeof(struct format_entry) == 48, "entry head");
 static_assert(sizeof(struct format_segment) == FORMAT_BLOCK, "segment header is one block");
 static_assert(sizeof(struct format_proof) == FORMAT_BLOCK, "proof is one block");

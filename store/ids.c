@@ -98,7 +98,7 @@ int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *en
 
 	if (err != 0)
 		return err;
-	entry = ids_bucket_find(page, hash, id, len);
+	entry = ids_bucket_find(page, ids->pager->page_size, hash, id, len);
 	if (entry == NULL)
 		return ERR_ABSENT;
 	ids_bucket_entry(entry, entry_out);
@@ -114,13 +114,11 @@ int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_en
 
 	if (err != 0)
 		return err;
-	for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL;) {
-		if (get_u64(entry->hash) != hash || get_u32(entry->slot) != slot)
-			continue;
-		ids_bucket_entry(entry, entry_out);
-		return 0;
-	}
-	return ERR_ABSENT;
+	entry = ids_bucket_find_slot(page, ids->pager->page_size, hash, slot);
+	if (entry == NULL)
+		return ERR_ABSENT;
+	ids_bucket_entry(entry, entry_out);
+	return 0;
 }
 
 /* --- making room --- */
@@ -270,10 +268,8 @@ static uint8_t *bucket_for_change(struct ids *ids, uint64_t hash)
 void ids_put(struct ids *ids, const struct store_entry *entry)
 {
 	uint64_t hash = ids_hash(ids, entry->id, entry->id_len);
-	uint8_t *page = bucket_for_change(ids, hash);
 
-	ids_bucket_remove(page, ids->pager->page_size, hash, entry->id, entry->id_len);
-	ids_bucket_add(page, ids->pager->page_size, hash, entry);
+	ids_bucket_put(bucket_for_change(ids, hash), ids->pager->page_size, hash, entry);
 }
 
 void ids_remove(struct ids *ids, const char *id, size_t len)

@@ -1,4 +1,11 @@
-/* ids_bucket.c - packing entries into a bucket page. */
+/*
+ * ids_bucket.c - packing entries into a bucket page.
+ *
+ * Entries grow from the head on, the table of tags from the end of the page towards them: item i, at
+ * page_size - 4 * (i + 1), is of the i-th entry. So the table follows from the entries, and a page
+ * from the order in which they were added. Finding reads the table: 4 bytes an entry, one after the
+ * other, where the hashes of the entries are far apart.
+ */
 #include "store/ids_bucket.h"
 
 #include <assert.h>
@@ -6,9 +13,18 @@
 
 #include "store/base.h"
 
+#define TAG_SIZE ((uint32_t)sizeof(struct format_tag))
+#define GROUP 16u /* items looked at together */
+#define NONE UINT32_MAX
+
 static uint32_t used_bytes(const uint8_t *page)
 {
 	return get_u32(((const struct format_bucket *)page)->used);
+}
+
+static uint32_t entry_count(const uint8_t *page)
+{
+	return get_u32(((const struct format_bucket *)page)->count);
 }
 
 static uint8_t *entries_of(const uint8_t *page)
@@ -16,9 +32,26 @@ static uint8_t *entries_of(const uint8_t *page)
 	return (uint8_t *)(uintptr_t)page + sizeof(struct format_bucket);
 }
 
-uint32_t ids_bucket_entry_size(size_t id_len)
+static uint8_t *tag_of(const uint8_t *page, uint32_t page_size, uint32_t i)
+{
+	return (uint8_t *)(uintptr_t)page + page_size - TAG_SIZE * (i + 1);
+}
+
+/* The item of an entry at this offset of the page. */
+static void make_tag(struct format_tag *out, uint64_t hash, uint32_t offset)
+{
+	put_u16(out->hash, (uint16_t)hash);
+	put_u16(out->at, (uint16_t)(offset / 8));
+}
+
+static uint32_t entry_length(size_t id_len)
 {
 	return (uint32_t)round_up(sizeof(struct format_entry) + id_len, 8);
+}
+
+uint32_t ids_bucket_entry_size(size_t id_len)
+{
+	return entry_length(id_len) + TAG_SIZE;
 }
 
 static bool entry_fits(const struct format_entry *entry, uint32_t left)
@@ -35,16 +68,20 @@ static bool entry_fits(const struct format_entry *entry, uint32_t left)
 bool ids_bucket_valid(const uint8_t *page, uint32_t page_size)
 {
 	const struct format_bucket *bucket = (const struct format_bucket *)page;
-	uint32_t used = used_bytes(page), count = get_u32(bucket->count), at = 0;
+	uint32_t used = used_bytes(page), count = entry_count(page), at = 0;
 
-	if (get_u32(bucket->magic) != FORMAT_BUCKET_MAGIC || used > page_size - sizeof(*bucket) ||
-	    get_u32(bucket->depth) > 63)
+	if (get_u32(bucket->magic) != FORMAT_BUCKET_MAGIC || get_u32(bucket->depth) > 63 ||
+	    used + (uint64_t)count * TAG_SIZE > page_size - sizeof(*bucket))
 		return false;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct format_entry *entry =
 			(const struct format_entry *)(entries_of(page) + at);
+		struct format_tag tag;
 
 		if (!entry_fits(entry, used - at))
+			return false;
+		make_tag(&tag, get_u64(entry->hash), (uint32_t)sizeof(*bucket) + at);
+		if (memcmp(tag_of(page, page_size, i), &tag, sizeof(tag)) != 0)
 			return false;
 		at += get_u16(entry->length);
 	}
@@ -58,7 +95,8 @@ uint32_t ids_bucket_depth(const uint8_t *page)
 
 uint32_t ids_bucket_room(const uint8_t *page, uint32_t page_size)
 {
-	return page_size - (uint32_t)sizeof(struct format_bucket) - used_bytes(page);
+	return page_size - (uint32_t)sizeof(struct format_bucket) - used_bytes(page) -
+	       entry_count(page) * TAG_SIZE;
 }
 
 void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth)
@@ -69,6 +107,8 @@ void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth)
 	put_u32(bucket->magic, FORMAT_BUCKET_MAGIC);
 	put_u32(bucket->depth, depth);
 }
+
+/* --- finding --- */
 
 const struct format_entry *ids_bucket_next(const uint8_t *page, uint32_t *at)
 {
@@ -81,15 +121,102 @@ const struct format_entry *ids_bucket_next(const uint8_t *page, uint32_t *at)
 	return entry;
 }
 
-const struct format_entry *ids_bucket_find(const uint8_t *page, uint64_t hash, const char *id,
-					   size_t len)
-{
-	const struct format_entry *entry;
+/* A tag to look for, as bytes of an item in the order of the machine. */
+struct sought {
+	uint32_t bits, mask;
+};
 
-	for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL;)
+static struct sought seek(uint64_t hash)
+{
+	struct format_tag bits = {{0}, {0}}, mask = {{0xff, 0xff}, {0}};
+	struct sought sought;
+
+	put_u16(bits.hash, (uint16_t)hash);
+	memcpy(&sought.bits, &bits, sizeof(bits));
+	memcpy(&sought.mask, &mask, sizeof(mask));
+	return sought;
+}
+
+static bool is_sought(const uint8_t *item, struct sought sought)
+{
+	uint32_t bits;
+
+	memcpy(&bits, item, sizeof(bits));
+	return ((bits ^ sought.bits) & sought.mask) == 0;
+}
+
+/* Whether any of GROUP items is sought. Without a branch, so that compilers look at several at once. */
+static bool group_has(const uint8_t *items, struct sought sought)
+{
+	uint32_t hits = 0;
+
+	for (uint32_t i = 0; i < GROUP; i++)
+		hits |= is_sought(items + (size_t)i * TAG_SIZE, sought);
+	return hits != 0;
+}
+
+/*
+ * The item with this tag next below `left`, the last one first, since that is the order in memory.
+ * Returns its number, or NONE.
+ */
+static uint32_t next_tagged(const uint8_t *page, uint32_t page_size, struct sought sought,
+			    uint32_t left)
+{
+	while (left > 0) {
+		if (left % GROUP == 0 && !group_has(tag_of(page, page_size, left - 1), sought)) {
+			left -= GROUP;
+			continue;
+		}
+		left--;
+		if (is_sought(tag_of(page, page_size, left), sought))
+			return left;
+	}
+	return NONE;
+}
+
+static struct format_entry *entry_of(const uint8_t *page, uint32_t page_size, uint32_t i)
+{
+	const struct format_tag *item = (const struct format_tag *)tag_of(page, page_size, i);
+
+	return (struct format_entry *)((uintptr_t)page + get_u16(item->at) * 8u);
+}
+
+static uint32_t find_number(const uint8_t *page, uint32_t page_size, uint64_t hash, const char *id,
+			    size_t len)
+{
+	struct sought sought = seek(hash);
+	uint32_t i = entry_count(page);
+
+	while ((i = next_tagged(page, page_size, sought, i)) != NONE) {
+		const struct format_entry *entry = entry_of(page, page_size, i);
+
 		if (get_u64(entry->hash) == hash && entry->id_length[0] == len &&
 		    memcmp((const uint8_t *)entry + sizeof(*entry), id, len) == 0)
+			break;
+	}
+	return i;
+}
+
+const struct format_entry *ids_bucket_find(const uint8_t *page, uint32_t page_size, uint64_t hash,
+					   const char *id, size_t len)
+{
+	uint32_t i = find_number(page, page_size, hash, id, len);
+
+	return i != NONE ? entry_of(page, page_size, i) : NULL;
+}
+
+const struct format_entry *ids_bucket_find_slot(const uint8_t *page, uint32_t page_size,
+						uint64_t hash, uint32_t slot)
+{
+	struct sought sought = seek(hash);
+	uint32_t i = entry_count(page);
+
+	while ((i = next_tagged(page, page_size, sought, i)) != NONE) {
+		const struct format_entry *entry = entry_of(page, page_size, i);
+
+		if (get_u64(entry->hash) == hash && get_u32(entry->slot) == slot)
 			return entry;
+	}
 	return NULL;
 }
 
@@ -107,24 +234,13 @@ void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entr
 	entry_out->id[entry_out->id_len] = '\0';
 }
 
-static void change_head(uint8_t *page, int32_t entries, int32_t bytes)
+/* --- changing --- */
+
+/* Fills an entry of this length, whatever was there. */
+static void fill(struct format_entry *out, uint32_t length, uint64_t hash,
+		 const struct store_entry *entry)
 {
-	struct format_bucket *bucket = (struct format_bucket *)page;
-
-	put_u32(bucket->count, get_u32(bucket->count) + (uint32_t)entries);
-	put_u32(bucket->used, get_u32(bucket->used) + (uint32_t)bytes);
-}
-
-void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
-		    const struct store_entry *entry)
-{
-	uint32_t length = ids_bucket_entry_size(entry->id_len);
-	uint8_t *at = entries_of(page) + used_bytes(page);
-	struct format_entry *out = (struct format_entry *)at;
-
-	assert(ids_bucket_room(page, page_size) >= length);
-	(void)page_size;
-	memset(at, 0, length);
+	memset(out, 0, length);
 	put_u64(out->hash, hash);
 	put_u64(out->ino, entry->ino);
 	put_u64(out->mtime_ns, (uint64_t)entry->attr.mtime_ns);
@@ -134,46 +250,96 @@ void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
 	put_u32(out->gid, entry->attr.gid);
 	put_u16(out->length, (uint16_t)length);
 	out->id_length[0] = (uint8_t)entry->id_len;
-	memcpy(at + sizeof(*out), entry->id, entry->id_len);
-	change_head(page, 1, (int32_t)length);
+	memcpy((uint8_t *)out + sizeof(*out), entry->id, entry->id_len);
 }
 
-/* Takes the entry at an offset out and closes the gap. */
-static void cut(uint8_t *page, uint32_t at)
+/* The last entry of the page gets its item and is counted; its bytes are there. */
+static void count_last(uint8_t *page, uint32_t page_size)
 {
-	uint8_t *entry = entries_of(page) + at;
-	uint32_t length = get_u16(((struct format_entry *)entry)->length), used = used_bytes(page);
+	struct format_bucket *bucket = (struct format_bucket *)page;
+	uint32_t used = used_bytes(page), count = entry_count(page);
+	const struct format_entry *entry = (const struct format_entry *)(entries_of(page) + used);
 
-	memmove(entry, entry + length, used - at - length);
-	memset(entries_of(page) + used - length, 0, length);
-	change_head(page, -1, -(int32_t)length);
+	make_tag((struct format_tag *)tag_of(page, page_size, count), get_u64(entry->hash),
+		 (uint32_t)sizeof(*bucket) + used);
+	put_u32(bucket->count, count + 1);
+	put_u32(bucket->used, used + get_u16(entry->length));
+}
+
+void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
+		    const struct store_entry *entry)
+{
+	assert(ids_bucket_room(page, page_size) >= ids_bucket_entry_size(entry->id_len));
+	fill((struct format_entry *)(entries_of(page) + used_bytes(page)),
+	     entry_length(entry->id_len), hash, entry);
+	count_last(page, page_size);
+}
+
+/* Takes an entry out and closes the gaps in entries and table. */
+static void cut(uint8_t *page, uint32_t page_size, uint32_t i)
+{
+	struct format_bucket *bucket = (struct format_bucket *)page;
+	uint8_t *entry = (uint8_t *)entry_of(page, page_size, i);
+	uint8_t *end = entries_of(page) + used_bytes(page);
+	uint32_t length = get_u16(((struct format_entry *)entry)->length);
+	uint32_t count = entry_count(page);
+
+	memmove(entry, entry + length, (size_t)(end - entry) - length);
+	memset(end - length, 0, length);
+	for (; i + 1 < count; i++) {
+		struct format_tag *item = (struct format_tag *)tag_of(page, page_size, i);
+
+		memcpy(item, tag_of(page, page_size, i + 1), sizeof(*item));
+		put_u16(item->at, (uint16_t)(get_u16(item->at) - length / 8));
+	}
+	memset(tag_of(page, page_size, i), 0, TAG_SIZE);
+	put_u32(bucket->count, count - 1);
+	put_u32(bucket->used, used_bytes(page) - length);
+}
+
+void ids_bucket_put(uint8_t *page, uint32_t page_size, uint64_t hash,
+		    const struct store_entry *entry)
+{
+	uint32_t length = entry_length(entry->id_len);
+	uint32_t i = find_number(page, page_size, hash, entry->id, entry->id_len);
+
+	if (i != NONE && get_u16(entry_of(page, page_size, i)->length) == length) {
+		fill(entry_of(page, page_size, i), length, hash, entry);
+		return;
+	}
+	if (i != NONE)
+		cut(page, page_size, i);
+	ids_bucket_add(page, page_size, hash, entry);
 }
 
 void ids_bucket_remove(uint8_t *page, uint32_t page_size, uint64_t hash, const char *id, size_t len)
 {
-	const struct format_entry *entry = ids_bucket_find(page, hash, id, len);
+	uint32_t i = find_number(page, page_size, hash, id, len);
 
-	(void)page_size;
-	if (entry != NULL)
-		cut(page, (uint32_t)((const uint8_t *)entry - entries_of(page)));
+	if (i != NONE)
+		cut(page, page_size, i);
 }
 
 void ids_bucket_split(uint8_t *old, uint8_t *new, uint32_t page_size)
 {
-	uint32_t depth = ids_bucket_depth(old), at = 0;
+	struct format_bucket *bucket = (struct format_bucket *)old;
+	uint32_t depth = ids_bucket_depth(old), used = used_bytes(old), count = entry_count(old);
+	uint32_t at = 0;
 
 	ids_bucket_format(new, page_size, depth + 1);
-	put_u32(((struct format_bucket *)old)->depth, depth + 1);
-	while (at < used_bytes(old)) {
+	put_u32(bucket->depth, depth + 1);
+	put_u32(bucket->used, 0);
+	put_u32(bucket->count, 0);
+	/* what stays is packed again over what was read */
+	while (at < used) {
 		struct format_entry *entry = (struct format_entry *)(entries_of(old) + at);
+		uint8_t *to = (get_u64(entry->hash) >> (63 - depth) & 1) == 0 ? old : new;
 		uint32_t length = get_u16(entry->length);
 
-		if ((get_u64(entry->hash) >> (63 - depth) & 1) == 0) {
-			at += length;
-			continue;
-		}
-		memcpy(entries_of(new) + used_bytes(new), entry, length);
-		change_head(new, 1, (int32_t)length);
-		cut(old, at);
+		memmove(entries_of(to) + used_bytes(to), entry, length);
+		count_last(to, page_size);
+		at += length;
 	}
+	memset(entries_of(old) + used_bytes(old), 0, used - used_bytes(old));
+	memset(tag_of(old, page_size, count) + TAG_SIZE, 0, (count - entry_count(old)) * TAG_SIZE);
 }

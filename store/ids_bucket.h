@@ -14,24 +14,34 @@
 
 struct ids;
 
-/* Head and every entry's lengths fit; says nothing of hashes. */
+/*
+ * Head and every entry's lengths fit, and the table of tags is that of the entries; says nothing of
+ * whether a hash is that of its id.
+ */
 bool ids_bucket_valid(const uint8_t *page, uint32_t page_size);
 uint32_t ids_bucket_depth(const uint8_t *page);
 /* Bytes for more entries. */
 uint32_t ids_bucket_room(const uint8_t *page, uint32_t page_size);
-/* Bytes an entry with an id of this length takes. */
+/* Bytes an entry with an id of this length takes, with its tag. */
 uint32_t ids_bucket_entry_size(size_t id_len);
 void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth);
 
 /* Entries one after the other: *at starts at 0. NULL at the end. */
 const struct format_entry *ids_bucket_next(const uint8_t *page, uint32_t *at);
-const struct format_entry *ids_bucket_find(const uint8_t *page, uint64_t hash, const char *id,
-					   size_t len);
+const struct format_entry *ids_bucket_find(const uint8_t *page, uint32_t page_size, uint64_t hash,
+					   const char *id, size_t len);
+/* An entry with this hash that holds this slot. */
+const struct format_entry *ids_bucket_find_slot(const uint8_t *page, uint32_t page_size,
+						uint64_t hash, uint32_t slot);
 /* Copies an entry out; lsn becomes 0. */
 void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entry_out);
 
-/* There must be room. */
+/* The id is not there, and there is room. */
 void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
+		    const struct store_entry *entry);
+/* Replaces the entry of this id, in place where its length stays the same, or adds it. There must be
+ * room for one more. */
+void ids_bucket_put(uint8_t *page, uint32_t page_size, uint64_t hash,
 		    const struct store_entry *entry);
 /* Nothing happens when it is not there. */
 void ids_bucket_remove(uint8_t *page, uint32_t page_size, uint64_t hash, const char *id,

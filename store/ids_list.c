@@ -165,7 +165,8 @@ static int check_bucket(struct ids *ids, uint32_t index, const uint8_t *page, ui
 		uint32_t prefix = depth == 0 ? 0 : (uint32_t)(hash >> (64 - depth));
 
 		if (hash != get_u64(entry->hash) || prefix != index >> (ids->depth - depth) ||
-		    ids_bucket_find(page, hash, id, entry->id_length[0]) != entry)
+		    ids_bucket_find(page, ids->pager->page_size, hash, id, entry->id_length[0]) !=
+			    entry)
 			return ERR_DAMAGED;
 	}
 	return 0;

@@ -388,7 +388,7 @@ int salvage_find(struct salvage_pages *pages, unsigned view, uint64_t hash, cons
 	err = salvage_bucket(pages, view, number, &page);
 	if (err != 0)
 		return err;
-	entry = ids_bucket_find(page, hash, id, len);
+	entry = ids_bucket_find(page, pages->head.page_size, hash, id, len);
 	if (entry == NULL)
 		return ERR_ABSENT;
 	ids_bucket_entry(entry, entry_out);

@@ -13,6 +13,7 @@
 #include "store/format.h"
 #include "store/store.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/tags.h"
 
 #define PAGE FORMAT_PAGE_MIN
 #define OPS_MAX 20
@@ -40,6 +41,21 @@ static void add(uint8_t *page, struct fuzz_input *in)
 		ids_bucket_add(page, PAGE, some_hash(in), &entry);
 }
 
+static void put(uint8_t *page, struct fuzz_input *in)
+{
+	struct store_entry entry = {.slot = fuzz_u8(in), .ino = fuzz_u8(in)};
+	const struct format_entry *found;
+	uint64_t hash;
+
+	entry.id_len = (uint16_t)some_id(in, entry.id);
+	hash = some_hash(in);
+	if (ids_bucket_room(page, PAGE) < ids_bucket_entry_size(entry.id_len))
+		return;
+	ids_bucket_put(page, PAGE, hash, &entry);
+	found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
+	FUZZ_ASSERT(found != NULL && get_u32(found->slot) == entry.slot);
+}
+
 /* Entries, as a walk counts them; each is copied out. */
 static uint32_t walk(const uint8_t *page)
 {
@@ -50,8 +66,8 @@ static uint32_t walk(const uint8_t *page)
 	while ((at = ids_bucket_next(page, &offset)) != NULL) {
 		ids_bucket_entry(at, &entry);
 		FUZZ_ASSERT(entry.id_len > 0 && entry.id[entry.id_len] == '\0');
-		FUZZ_ASSERT(ids_bucket_find(page, get_u64(at->hash), entry.id, entry.id_len) !=
-			    NULL);
+		FUZZ_ASSERT(ids_bucket_find(page, PAGE, get_u64(at->hash), entry.id,
+					    entry.id_len) != NULL);
 		n++;
 	}
 	return n;
@@ -86,8 +102,10 @@ static void use(uint8_t *page, struct fuzz_input *in)
 	for (int ops = 0; ops < OPS_MAX && in->left > 0; ops++) {
 		uint8_t what = fuzz_u8(in) % 8;
 
-		if (what < 4) {
+		if (what < 2) {
 			add(page, in);
+		} else if (what < 4) {
+			put(page, in);
 		} else if (what < 7) {
 			uint64_t hash = some_hash(in);
 
@@ -106,21 +124,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = {data, size};
 	uint8_t *page = malloc(PAGE);
-	uint8_t adds = fuzz_u8(&in) % 80, edits = fuzz_u8(&in) % 6;
+	uint8_t adds = fuzz_u8(&in) % 80, edits = fuzz_u8(&in) % 6, how = fuzz_u8(&in);
 
-	ids_bucket_format(page, PAGE, fuzz_u8(&in) % 4);
+	ids_bucket_format(page, PAGE, how % 4);
 	for (uint8_t i = 0; i < adds; i++)
 		add(page, &in);
 	for (uint8_t i = 0; i < edits; i++) {
 		uint8_t value[8];
-		uint32_t at = fuzz_u16(&in), how = fuzz_u8(&in);
+		uint32_t at = fuzz_u16(&in), where = fuzz_u8(&in);
 
 		put_u64(value, fuzz_edge(&in));
 		/* most in the head and the first entries; byte, pair, word */
-		at = how & 4 ? at % 256 : at % PAGE;
+		at = where & 4 ? at % 256 : at % PAGE;
 		at = at & ~3u;
-		memcpy(page + at, value, (size_t)1 << how % 3);
+		memcpy(page + at, value, (size_t)1 << where % 3);
 	}
+	if ((how & 4) == 0)
+		tags_mend(page, PAGE);
 	if (ids_bucket_valid(page, PAGE)) {
 		check(page);
 		use(page, &in);

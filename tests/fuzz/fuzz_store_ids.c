@@ -15,6 +15,7 @@
 #include "store/ids_bucket.h"
 #include "store/page.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/tags.h"
 #include "tests/support/io_mem.h"
 
 #define PAGE FORMAT_PAGE_MIN
@@ -83,11 +84,12 @@ static size_t some_id(struct fuzz_input *in, char *id)
 static void make_bucket(const struct ids *ids, uint32_t number, struct fuzz_input *in)
 {
 	static uint8_t page[PAGE];
-	uint8_t n = fuzz_u8(in) % 72;
+	uint8_t n = fuzz_u8(in) % 72, how;
 	bool same = n > 60; /* all under one hash: no split will part them */
 	uint64_t hash = (uint64_t)fuzz_u8(in) << 56;
 
-	ids_bucket_format(page, PAGE, fuzz_u8(in) % 6);
+	how = fuzz_u8(in);
+	ids_bucket_format(page, PAGE, how % 6);
 	for (uint8_t i = 0; i < n; i++) {
 		struct store_entry entry = {.slot = i};
 
@@ -100,6 +102,8 @@ static void make_bucket(const struct ids *ids, uint32_t number, struct fuzz_inpu
 			       &entry);
 	}
 	edit(page, 256, in);
+	if (how < 192)
+		tags_mend(page, PAGE);
 	place(FORMAT_SPACE_BUCKET, number, page);
 }
 

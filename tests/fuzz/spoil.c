@@ -13,6 +13,7 @@
 #include "store/base.h"
 #include "store/page.h"
 #include "store/wal_format.h"
+#include "tests/fuzz/tags.h"
 
 #define EDITS_MAX 12
 #define TOUCHED_MAX 64
@@ -28,6 +29,7 @@ enum fix {
 	FIX_COPIES = 16, /* second copies of map pages become like the first */
 	FIX_LOG = 32,	 /* self hashes */
 	FIX_CHAIN = 64,	 /* prev_hash too */
+	FIX_TAGS = 128,	 /* tables of tags in buckets, where FIX_PAGES is */
 };
 
 struct spoil {
@@ -315,6 +317,9 @@ static bool fix_leaf(struct spoil *spoil, int space, uint64_t index, uint8_t *le
 		if (page == NULL || (!is_touched(spoil, page, at.bytes) &&
 				     !is_touched(spoil, (uint8_t *)entry, sizeof(*entry))))
 			continue;
+		if (space == FORMAT_SPACE_BUCKET && at.bytes == spoil->page_size &&
+		    (spoil->fix & FIX_TAGS) != 0)
+			tags_mend(page, at.bytes);
 		put_u64(entry->checksum,
 			page_checksum(page, at.bytes,
 				      page_seed(spoil->uuid, (enum format_space)space,
@@ -472,7 +477,7 @@ struct io_mem *spoil_and(const struct image *image, uint32_t kinds, struct fuzz_
 	spoil.medium = medium;
 	io_mem_set_capacity(spoil.medium, CAPACITY);
 	spoil.head = io_mem_head(spoil.medium, &spoil.len);
-	spoil.fix = fuzz_u8(in) ^ 0x7f;
+	spoil.fix = fuzz_u8(in) ^ 0xff;
 	for (int edits = 0; edits < EDITS_MAX; edits++) {
 		uint8_t what = fuzz_u8(in) % 32;
 

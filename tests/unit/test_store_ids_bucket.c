@@ -1,6 +1,7 @@
 /*
- * test_store_ids_bucket.c - packing entries into a page, and pages that pack nonsense: a page that is
- * accepted can be walked, searched, changed and split without reading outside of it.
+ * test_store_ids_bucket.c - packing entries into a page, with their tags, and pages that pack
+ * nonsense: a page that is accepted can be walked, searched, changed and split without reading
+ * outside of it.
  */
 #include "store/ids_bucket.h"
 
@@ -48,7 +49,8 @@ static unsigned fill(uint8_t *page, unsigned first)
 static bool holds(const uint8_t *page, unsigned i)
 {
 	struct store_entry want = entry_of(i), got = {0};
-	const struct format_entry *found = ids_bucket_find(page, hash_of(i), want.id, want.id_len);
+	const struct format_entry *found = ids_bucket_find(page, PAGE, hash_of(i), want.id,
+							   want.id_len);
 
 	if (found == NULL)
 		return false;
@@ -73,10 +75,10 @@ static void test_packing(void **state)
 	assert_false(holds(page, n));
 	/* the same hash with another id, and the same id with another hash */
 	entry = entry_of(3);
-	assert_null(ids_bucket_find(page, hash_of(4), entry.id, entry.id_len));
-	assert_null(ids_bucket_find(page, hash_of(3), entry.id, entry.id_len - 1u));
+	assert_null(ids_bucket_find(page, PAGE, hash_of(4), entry.id, entry.id_len));
+	assert_null(ids_bucket_find(page, PAGE, hash_of(3), entry.id, entry.id_len - 1u));
 	entry.id[0] = 'x';
-	assert_null(ids_bucket_find(page, hash_of(3), entry.id, entry.id_len));
+	assert_null(ids_bucket_find(page, PAGE, hash_of(3), entry.id, entry.id_len));
 	for (unsigned i = 0; i < n; i += 2) {
 		entry = entry_of(i);
 		ids_bucket_remove(page, PAGE, hash_of(i), entry.id, entry.id_len);
@@ -98,11 +100,165 @@ static void test_packing(void **state)
 	mem_free(other);
 }
 
+/* A page with these entries, those of a bit mask left out, added in order. */
+static void pack(uint8_t *page, uint32_t depth, unsigned n, uint64_t without)
+{
+	ids_bucket_format(page, PAGE, depth);
+	for (unsigned i = 0; i < n; i++) {
+		struct store_entry entry = entry_of(i);
+
+		if ((without >> i & 1) == 0)
+			ids_bucket_add(page, PAGE, hash_of(i), &entry);
+	}
+}
+
+static void remove_one(uint8_t *page, unsigned i)
+{
+	struct store_entry entry = entry_of(i);
+
+	ids_bucket_remove(page, PAGE, hash_of(i), entry.id, entry.id_len);
+}
+
+/* What was taken out leaves nothing: the page is the one that never had it. Any entry, any pair. */
+static void test_removal_leaves_no_trace(void **state)
+{
+	enum { N = 40 };
+	uint8_t *page = mem_alloc(PAGE), *want = mem_alloc(PAGE);
+
+	(void)state;
+	for (unsigned i = 0; i < N; i++) {
+		for (unsigned k = 0; k < N; k++) {
+			pack(page, 0, N, 0);
+			remove_one(page, i);
+			remove_one(page, k);
+			pack(want, 0, N, (uint64_t)1 << i | (uint64_t)1 << k);
+			assert_true(ids_bucket_valid(page, PAGE));
+			assert_memory_equal(page, want, PAGE);
+		}
+	}
+	for (unsigned i = 0; i < N; i++)
+		remove_one(page, i);
+	ids_bucket_format(want, PAGE, 0);
+	assert_memory_equal(page, want, PAGE);
+	mem_free(page);
+	mem_free(want);
+}
+
+/* Both halves of a split are the pages that never had the entries of the other. */
+static void test_split_leaves_no_trace(void **state)
+{
+	enum { N = 40 };
+	uint8_t *page = mem_alloc(PAGE), *other = mem_alloc(PAGE), *want = mem_alloc(PAGE);
+
+	(void)state;
+	for (uint32_t depth = 0; depth < 8; depth++) {
+		uint64_t moved = 0, all = ((uint64_t)1 << N) - 1;
+
+		for (unsigned i = 0; i < N; i++)
+			moved |= (hash_of(i) >> (63 - depth) & 1) << i;
+		pack(page, depth, N, 0);
+		memset(other, 0xee, PAGE);
+		ids_bucket_split(page, other, PAGE);
+		pack(want, depth + 1, N, moved);
+		assert_memory_equal(page, want, PAGE);
+		pack(want, depth + 1, N, all & ~moved);
+		assert_memory_equal(other, want, PAGE);
+	}
+	mem_free(page);
+	mem_free(other);
+	mem_free(want);
+}
+
+/* Gives the first entry some extended attributes, as a later program may. */
+static void lengthen_first(uint8_t *page, uint32_t by)
+{
+	struct format_bucket *bucket = (struct format_bucket *)page;
+	struct format_entry *first = (struct format_entry *)(page + sizeof(*bucket));
+	uint32_t length = get_u16(first->length), used = get_u32(bucket->used);
+	uint8_t *behind = (uint8_t *)first + length;
+
+	memmove(behind + by, behind, used - length);
+	memset(behind, 'x', by);
+	put_u16(first->length, (uint16_t)(length + by));
+	put_u16(first->xattrs, (uint16_t)by);
+	put_u32(bucket->used, used + by);
+	for (uint32_t i = 1; i < get_u32(bucket->count); i++) {
+		struct format_tag *tag = (struct format_tag *)(page + PAGE) - (i + 1);
+
+		put_u16(tag->at, (uint16_t)(get_u16(tag->at) + by / 8));
+	}
+}
+
+/* Put changes an entry where it is; one of another length goes to the end. */
+static void test_put(void **state)
+{
+	enum { N = 40 };
+	uint8_t *page = mem_alloc(PAGE), *want = mem_alloc(PAGE);
+	struct store_entry entry;
+
+	(void)state;
+	pack(page, 0, N, 0);
+	for (unsigned i = 0; i < N; i++) {
+		const struct format_entry *at;
+
+		entry = entry_of(i);
+		at = ids_bucket_find(page, PAGE, hash_of(i), entry.id, entry.id_len);
+		entry.slot = 1000 + i;
+		ids_bucket_put(page, PAGE, hash_of(i), &entry);
+		assert_int_equal(get_u32(at->slot), 1000 + i);
+		entry.slot = i * 3;
+		ids_bucket_put(page, PAGE, hash_of(i), &entry);
+	}
+	pack(want, 0, N, 0);
+	assert_memory_equal(page, want, PAGE);
+	lengthen_first(page, 24);
+	assert_true(ids_bucket_valid(page, PAGE));
+	entry = entry_of(0);
+	ids_bucket_put(page, PAGE, hash_of(0), &entry);
+	pack(want, 0, N, 1);
+	ids_bucket_put(want, PAGE, hash_of(0), &entry);
+	assert_memory_equal(page, want, PAGE);
+	assert_true(holds(page, 0) && holds(page, N - 1));
+	mem_free(page);
+	mem_free(want);
+}
+
+/* A tag is only a hint: of entries that have the same one, each is found and none for another. */
+static void test_same_tag(void **state)
+{
+	uint8_t *page = mem_alloc(PAGE);
+	struct store_entry entry;
+
+	(void)state;
+	for (unsigned n = 0; n < 50; n++) {
+		ids_bucket_format(page, PAGE, 0);
+		for (unsigned i = 0; i < n; i++) {
+			entry = entry_of(i);
+			ids_bucket_add(page, PAGE, (uint64_t)i << 16 | 0xabcd, &entry);
+		}
+		for (unsigned i = 0; i <= n; i++) {
+			const struct format_entry *found, *of_slot;
+			uint64_t hash = (uint64_t)i << 16 | 0xabcd;
+
+			entry = entry_of(i);
+			found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
+			of_slot = ids_bucket_find_slot(page, PAGE, hash, entry.slot);
+			assert_ptr_equal(found, of_slot);
+			assert_int_equal(found != NULL, i < n);
+			assert_true(i == n || get_u64(found->hash) == hash);
+			assert_null(ids_bucket_find_slot(page, PAGE, hash, entry.slot + 1));
+			assert_null(ids_bucket_find(page, PAGE, hash ^ 1, entry.id, entry.id_len));
+		}
+	}
+	mem_free(page);
+}
+
 static void test_nonsense(void **state)
 {
 	uint8_t *whole = mem_alloc(PAGE), *page = mem_alloc(PAGE);
 	struct format_bucket *bucket = (struct format_bucket *)page;
 	struct format_entry *first = (struct format_entry *)(page + sizeof(*bucket));
+	struct format_tag *tags = (struct format_tag *)(page + PAGE), *last, other;
 	uint32_t used, count;
 
 	(void)state;
@@ -110,7 +266,8 @@ static void test_nonsense(void **state)
 	(void)fill(whole, 0);
 	used = get_u32(((struct format_bucket *)whole)->used);
 	count = get_u32(((struct format_bucket *)whole)->count);
-	for (int lie = 0; lie <= 12; lie++) {
+	last = (struct format_tag *)(page + PAGE) - count;
+	for (int lie = 0; lie <= 21; lie++) {
 		memcpy(page, whole, PAGE);
 		if (lie == 1)
 			put_u32(bucket->magic, 7);
@@ -136,6 +293,32 @@ static void test_nonsense(void **state)
 			first->id_length[0] = 255;
 		else if (lie == 12)
 			put_u16(first->xattrs, 4000);
+		else if (lie == 13)
+			tags[-1].hash[0] ^= 1;
+		else if (lie == 14)
+			last->hash[1] ^= 0x80;
+		else if (lie == 15)
+			put_u16(tags[-1].at, get_u16(tags[-1].at) + 1u);
+		else if (lie == 16)
+			put_u16(last->at, 0xffff);
+		else if (lie == 17)
+			put_u16(last->at, 0);
+		else if (lie == 18)
+			first->hash[0] ^= 1;
+		else if (lie == 19)
+			memcpy(last, &tags[-1], sizeof(*last));
+		else if (lie == 20) { /* each entry once, in another order */
+			other = *last;
+			*last = tags[-1];
+			tags[-1] = other;
+		} else if (lie == 21) { /* the last entry reaches into the table */
+			uint32_t by = ids_bucket_room(page, PAGE) / 8 * 8 + 8;
+			struct format_entry *entry =
+				(struct format_entry *)(page + get_u16(last->at) * 8u);
+
+			put_u16(entry->length, (uint16_t)(get_u16(entry->length) + by));
+			put_u32(bucket->used, used + by);
+		}
 		assert_int_equal(ids_bucket_valid(page, PAGE), lie == 0);
 	}
 	mem_free(whole);
@@ -186,6 +369,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_packing),
+		cmocka_unit_test(test_removal_leaves_no_trace),
+		cmocka_unit_test(test_split_leaves_no_trace),
+		cmocka_unit_test(test_put),
+		cmocka_unit_test(test_same_tag),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_random_damage),
 	};

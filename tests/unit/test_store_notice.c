@@ -102,7 +102,7 @@ static void test_thrashing(void **state)
 	get(&w, 0, IDS, 700);
 	assert_int_equal(w.notices, 1);
 	assert_non_null(strstr(w.last, "Cache thrashing detected: "));
-	assert_non_null(strstr(w.last, "raise cache= to at least 4M (it is 1M)"));
+	assert_non_null(strstr(w.last, "raise cache= to at least 5M (it is 1M)"));
 	assert_true(stats_of(&w).thrashing);
 	get(&w, 0, IDS, 20000);
 	assert_int_equal(w.notices, 1); /* once each time */
