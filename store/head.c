@@ -21,6 +21,14 @@ void head_encode(const struct head *head, struct format_header *out)
 	put_u64(out->checksum, XXH3_64bits(out, offsetof(struct format_header, checksum)));
 }
 
+int head_refuse_version(const char *name, uint32_t version, struct err_msg *msg)
+{
+	return err_set(msg, ERR_FORMAT,
+		       "%s has format version %u, this program reads version %u; use the "
+		       "vecfs that wrote it",
+		       name, (unsigned)version, FORMAT_VERSION);
+}
+
 int head_decode(const struct format_header *in, const char *name, struct head *head_out,
 		struct err_msg *msg)
 {
@@ -32,10 +40,7 @@ int head_decode(const struct format_header *in, const char *name, struct head *h
 			"not exist yet to make one",
 			name);
 	if (get_u32(in->version) != FORMAT_VERSION)
-		return err_set(msg, ERR_FORMAT,
-			       "%s has format version %u, this program reads version %u; use the "
-			       "vecfs that wrote it",
-			       name, (unsigned)get_u32(in->version), FORMAT_VERSION);
+		return head_refuse_version(name, get_u32(in->version), msg);
 	if (get_u64(in->checksum) != XXH3_64bits(in, offsetof(struct format_header, checksum)))
 		return err_set(msg, ERR_DAMAGED,
 			       "%s: the header is damaged (checksum); restore the file from a copy",

@@ -36,6 +36,8 @@ void head_encode(const struct head *head, struct format_header *out);
 /* ERR_FORMAT for something else or an unknown version, ERR_DAMAGED for a bad checksum or field. */
 int head_decode(const struct format_header *in, const char *name, struct head *head_out,
 		struct err_msg *msg);
+/* The sentence for a store of another version. Returns ERR_FORMAT. */
+int head_refuse_version(const char *name, uint32_t version, struct err_msg *msg);
 void head_encode_slot(const struct head *head, const struct head_slot *slot,
 		      struct format_slot *out);
 /* ERR_ABSENT for a slot never written (all zeros), ERR_DAMAGED for any other that is not valid. */

@@ -43,8 +43,8 @@ struct salvage_report {
 
 /*
  * Salvages the store behind io, which must not be open yet; it is opened read-only. 0 when it ran,
- * whatever was lost (see report); ERR_BUSY when the store is in use, ERR_FORMAT when it is none,
- * ERR_DAMAGED when nothing says any more what it was, or what a call returned.
+ * whatever was lost (see report); ERR_BUSY when the store is in use, ERR_FORMAT when it is none or of
+ * another version, ERR_DAMAGED when nothing says any more what it was, or what a call returned.
  */
 int salvage_run(struct store_io *io, const struct salvage_calls *calls, uint64_t cache_bytes,
 		struct salvage_report *report_out, struct err_msg *msg);

@@ -24,14 +24,35 @@
 
 /* --- header and slots --- */
 
-/* What a slot repeats of the header. False when the bytes are no whole slot. */
-static bool head_of_slot(const struct format_slot *in, struct head *head_out)
+static bool is_slot(const struct format_slot *in)
 {
 	XXH128_hash_t hash = XXH3_128bits(in, offsetof(struct format_slot, checksum));
 
+	return memcmp(in->magic, FORMAT_SLOT_MAGIC, 8) == 0 &&
+	       get_u64(in->checksum) == hash.low64 && get_u64(in->checksum + 8) == hash.high64;
+}
+
+/*
+ * The version that wrote the store: that of the header or, when it is damaged, of a slot; 0 when
+ * nothing says it. A number that a checksum covers is no damage.
+ */
+static uint32_t version_of(const struct format_header *header, const struct format_slot blocks[2])
+{
+	if (memcmp(header->magic, FORMAT_HEADER_MAGIC, 8) == 0 &&
+	    get_u64(header->checksum) ==
+		    XXH3_64bits(header, offsetof(struct format_header, checksum)))
+		return get_u32(header->version);
+	for (unsigned i = 0; i < 2; i++)
+		if (is_slot(&blocks[i]))
+			return get_u32(blocks[i].version);
+	return 0;
+}
+
+/* What a slot repeats of the header. False when the bytes are no whole slot. */
+static bool head_of_slot(const struct format_slot *in, struct head *head_out)
+{
 	memset(head_out, 0, sizeof(*head_out));
-	if (memcmp(in->magic, FORMAT_SLOT_MAGIC, 8) != 0 || get_u64(in->checksum) != hash.low64 ||
-	    get_u64(in->checksum + 8) != hash.high64)
+	if (!is_slot(in))
 		return false;
 	memcpy(head_out->uuid, in->uuid, 16);
 	head_out->page_size = get_u32(in->page_size);
@@ -80,12 +101,16 @@ static int read_head(struct salvage_pages *pages, struct err_msg *msg)
 	struct format_slot blocks[2];
 	struct format_header header;
 	const char *name = io->ops->name(io);
+	uint32_t version;
 	int err = read_block(io, FORMAT_HEADER_AT, &header);
 
 	for (unsigned i = 0; err == 0 && i < 2; i++)
 		err = read_block(io, FORMAT_SLOT_AT + i * FORMAT_BLOCK, &blocks[i]);
 	if (err != 0)
 		return err_set(msg, err, "%s", err_str(err));
+	version = version_of(&header, blocks);
+	if (version != 0 && version != FORMAT_VERSION)
+		return head_refuse_version(name, version, msg);
 	pages->header_ok = head_decode(&header, name, &pages->head, NULL) == 0;
 	if (!pages->header_ok && !head_of_slot(&blocks[0], &pages->head) &&
 	    !head_of_slot(&blocks[1], &pages->head)) {

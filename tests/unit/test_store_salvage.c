@@ -14,8 +14,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "store/base.h"
+#include "store/format.h"
 #include "store/mem.h"
 #include "store/salvage.h"
 #include "store/store.h"
@@ -722,6 +724,53 @@ static void test_refusals(void **state)
 	salvage_world_free(w);
 }
 
+/* Makes header and slots say another version, with right checksums, as another program would. */
+static void set_version(struct io_mem *medium, uint32_t version, bool header_too)
+{
+	struct format_header *header = (struct format_header *)io_mem_head(medium, &(size_t){0});
+	struct format_slot *slots = (struct format_slot *)((uint8_t *)header + FORMAT_SLOT_AT);
+
+	put_u32(header->version, version);
+	if (header_too)
+		put_u64(header->checksum,
+			XXH3_64bits(header, offsetof(struct format_header, checksum)));
+	for (int i = 0; i < 2; i++) {
+		XXH128_hash_t hash;
+
+		put_u32(slots[i].version, version);
+		hash = XXH3_128bits(&slots[i], offsetof(struct format_slot, checksum));
+		put_u64(slots[i].checksum, hash.low64);
+		put_u64(slots[i].checksum + 8, hash.high64);
+	}
+}
+
+/* A store of another version is refused, never saved as an empty one; also with a damaged header. */
+static void test_other_version(void **state)
+{
+	struct salvage_world *w = salvage_world_new(WORLD_KILLED, 8);
+	int result = 0;
+	struct salvage_calls calls = {.ctx = &result,
+				      .begin = accept_geometry,
+				      .vector = refuse_vector,
+				      .say = ignore_text};
+	struct salvage_report report;
+
+	(void)state;
+	for (int header_too = 0; header_too <= 1; header_too++) {
+		for (uint32_t version = FORMAT_VERSION - 1; version <= FORMAT_VERSION + 1;
+		     version += 2) {
+			struct store_io *io = io_mem_attach(w->medium);
+			struct err_msg msg = {""};
+
+			set_version(w->medium, version, header_too == 1);
+			assert_int_equal(salvage_run(io, &calls, 0, &report, &msg), ERR_FORMAT);
+			assert_non_null(strstr(msg.text, "use the vecfs that wrote it"));
+			io->ops->close(io);
+		}
+	}
+	salvage_world_free(w);
+}
+
 static uint64_t allocations, fail_at;
 
 static bool fail_allocation(void *ctx)
@@ -768,6 +817,7 @@ int main(void)
 		cmocka_unit_test(test_last_record_proved),
 		cmocka_unit_test(test_no_slot),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_other_version),
 		cmocka_unit_test(test_each_allocation_fails),
 	};
 
