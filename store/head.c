@@ -129,6 +129,7 @@ int head_decode_slot(const struct head *head, const struct format_slot *in,
 	    get_u32(in->number) != (slot_out->generation & 1) ||
 	    slot_out->value_size > FORMAT_VALUE_MAX || slot_out->value_size % 4 != 0 ||
 	    (head->value_size != 0 && slot_out->value_size != head->value_size) ||
+	    (slot_out->value_size == 0 && slot_out->slots > 0) ||
 	    slot_out->slots > UINT32_MAX - 1 || slot_out->live > slot_out->slots ||
 	    slot_out->dead > slot_out->slots || slot_out->ckpt_lsn < slot_out->graph_lsn ||
 	    slot_out->ckpt_lsn > FORMAT_COUNT_MAX || slot_out->generation > FORMAT_COUNT_MAX ||

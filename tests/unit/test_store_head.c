@@ -140,6 +140,7 @@ static void test_lying_slot(void **state)
 		{bytes.value_size, 65540, 4},
 		{bytes.value_size, 402, 4},
 		{bytes.value_size, 404, 4},
+		{bytes.value_size, 0, 4},
 		{bytes.slots, UINT32_MAX, 8},
 		{bytes.live, 8, 8},
 		{bytes.dead, 8, 8},

@@ -345,12 +345,38 @@ static void test_lying_free_list(void **state)
 	store_fixture_free(&f);
 }
 
+/* The root of a space with one page of zeros; its map page takes the place of another one. */
+static struct format_root empty_root(struct store_fixture *f, const struct head *head,
+				     const struct head_slot *slot)
+{
+	static const uint8_t zeros[STORE_FIXTURE_PAGE];
+	struct format_root root = {0};
+	struct place at;
+	size_t len;
+
+	for (int copy = 0; copy < 2; copy++) {
+		uint64_t place = get_u64(slot->roots[FORMAT_SPACE_VALUE].top.place[copy]);
+
+		assert_true(place_unpack(place, &at));
+		memset(io_mem_head(f->medium, &len) + at.block * FORMAT_BLOCK, 0, sizeof(zeros));
+		put_u64(root.top.place[copy], place);
+	}
+	put_u64(root.top.checksum,
+		page_checksum(zeros, sizeof(zeros),
+			      page_map_seed(head->uuid, FORMAT_SPACE_SLOT, 0, 0)));
+	put_u32(root.pages, 1);
+	put_u32(root.height, 1);
+	return root;
+}
+
 /* A slot that is right in itself and says what cannot be: the older one rules. */
 static void test_lying_slot(void **state)
 {
 	struct store_fixture f;
 	struct head_slot slots[2];
+	struct format_root root;
 	struct head head;
+	size_t len;
 
 	(void)state;
 	build(&f);
@@ -358,6 +384,22 @@ static void test_lying_slot(void **state)
 	slots[0].dir_depth = 27;
 	write_slot(&f, &head, &slots[0]);
 	expect_recovered(&f, true);
+	store_fixture_free(&f);
+	/* slots that are free and values of no size: a checkpoint would look for the pages of those */
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	head.value_size = slots[0].value_size = slots[1].value_size = 0;
+	for (int i = 0; i < 2; i++) {
+		root = empty_root(&f, &head, &slots[i]);
+		memset(slots[i].roots, 0, sizeof(slots[i].roots));
+		slots[i].roots[FORMAT_SPACE_SLOT] = root;
+		slots[i].live = slots[i].dead = slots[i].buckets = slots[i].dir_depth = 0;
+		slots[i].clean = true;
+		slots[i].first_segment = 9;
+		write_slot(&f, &head, &slots[i]);
+	}
+	head_encode(&head, (struct format_header *)io_mem_head(f.medium, &len));
+	expect_refused(&f, ERR_DAMAGED, "both commit slots");
 	store_fixture_free(&f);
 }
 
