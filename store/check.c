@@ -217,9 +217,14 @@ static void check_opening(struct check *check, const struct store_open_report *r
 	if (log->verdict == WAL_DAMAGED)
 		damage_say_log(&check->say, check->store->io->ops->name(check->store->io), log);
 	if (head_read(check->store->io, &head, slots, &n, &bad, NULL) == 0 && bad)
-		damage_say(&check->say, true,
-			   "a commit slot is damaged; the other one and the log give the "
-			   "full state, the next mount writes it anew");
+		damage_say(
+			&check->say, true,
+			head.slot_unreadable ?
+				"a commit slot cannot be read; the other one and the log give the "
+				"full state: mount with -o ro, or save it with vecfs recover, and "
+				"look at the disk" :
+				"a commit slot is damaged; the other one and the log give the full "
+				"state, the next mount writes it anew");
 	else if (report->older_slot)
 		damage_say(&check->say, true,
 			   "the newest commit slot points to a damaged page map; the older "

@@ -160,13 +160,15 @@ int head_read(struct store_io *io, struct head *head_out, struct head_slot slots
 		return err;
 	for (unsigned i = 0; i < 2; i++) {
 		err = io->ops->read(io, FORMAT_SLOT_AT + i * FORMAT_BLOCK, &block, sizeof(block));
-		if (err != 0 && err != ERR_DAMAGED)
+		if (err != 0 && err != ERR_DAMAGED && err != ERR_IO)
 			return err_set(msg, err, "%s cannot be read: %s", name, err_str(err));
 		if (err == 0)
 			err = head_decode_slot(head_out, &block, &slot);
 		if (err == 0 && (slot.generation & 1) != i)
 			err = ERR_DAMAGED;
-		if (err == ERR_DAMAGED)
+		if (err == ERR_IO)
+			head_out->slot_unreadable = true;
+		if (err == ERR_DAMAGED || err == ERR_IO)
 			*bad_out = true;
 		if (err == 0)
 			slots_out[(*n_out)++] = slot;
@@ -176,6 +178,12 @@ int head_read(struct store_io *io, struct head *head_out, struct head_slot slots
 		slots_out[0] = slots_out[1];
 		slots_out[1] = slot;
 	}
+	if (*n_out == 0 && head_out->slot_unreadable)
+		return err_set(
+			msg, ERR_IO,
+			"%s: no commit slot can be used, and one cannot be read: %s; look at "
+			"the disk, or restore the file from a copy",
+			name, err_str(ERR_IO));
 	if (*n_out == 0)
 		return err_set(
 			msg, ERR_DAMAGED,

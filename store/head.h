@@ -19,6 +19,7 @@ struct head {
 	uint8_t uuid[16];
 	uint32_t page_size, value_size, kind;
 	uint64_t id_seed, kind_seed;
+	bool slot_unreadable; /* head_read: the device refused a commit slot, which counts as bad */
 };
 
 struct head_slot {
@@ -46,7 +47,8 @@ int head_decode_slot(const struct head *head, const struct format_slot *in,
 
 /*
  * Reads header and slots of an opened head. slots_out[0] is the newest valid one; *n_out (0 ... 2)
- * says how many are valid. *bad_out: a slot is there but damaged. ERR_DAMAGED when there is none.
+ * says how many are valid. *bad_out: a slot is there but damaged, or cannot be read. When there is none
+ * ERR_DAMAGED, or ERR_IO if one might have been read.
  */
 int head_read(struct store_io *io, struct head *head_out, struct head_slot slots_out[2],
 	      unsigned *n_out, bool *bad_out, struct err_msg *msg);

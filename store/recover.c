@@ -131,6 +131,17 @@ static int load_best(struct store *store, struct store_open_report *report, stru
 
 	if (err != 0)
 		return err;
+	/*
+	 * The other one gives the full state, but it may be the older one, over which a writer must not
+	 * write on the word of a disk that fails.
+	 */
+	if (store->head.slot_unreadable && !store->opts.read_only)
+		return err_set(
+			msg, ERR_IO,
+			"%s: a commit slot cannot be read (%s; the kernel's log says more). The other "
+			"one and the log have everything: mount with -o ro, or save it with vecfs "
+			"recover, and look at the disk",
+			store->io->ops->name(store->io), err_str(ERR_IO));
 	report->older_slot = bad && slots[0].generation > 1;
 	for (unsigned i = 0; i < n; i++) {
 		err = load_slot(store, &slots[i], i == 0 ? &first : msg);
@@ -143,7 +154,7 @@ static int load_best(struct store *store, struct store_open_report *report, stru
 			return 0;
 		}
 		release_tables(store);
-		if (err != ERR_DAMAGED)
+		if (err != ERR_DAMAGED && err != ERR_IO)
 			break;
 	}
 	if (msg != NULL)
@@ -276,8 +287,9 @@ int recover_load(struct store *store, struct store_open_report *report, struct w
 	if (report->older_slot)
 		(void)err_set(&report->note, 0,
 			      "%s: a commit slot is unusable; the other one and the log give the "
-			      "full state, and it is written anew",
-			      store->io->ops->name(store->io));
+			      "full state%s",
+			      store->io->ops->name(store->io),
+			      store->opts.read_only ? "" : ", and it is written anew");
 	/* replaying needs no log of its own and must not wait for a checkpoint */
 	err = replay_log(store, report, log, msg);
 	if (err != 0)

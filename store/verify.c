@@ -190,6 +190,12 @@ static void verify_head(struct verify *verify)
 
 	if (err != 0)
 		damage_say(&verify->say, true, "%s", msg.text[0] != '\0' ? msg.text : err_str(err));
+	else if (head.slot_unreadable)
+		damage_say(
+			&verify->say, true,
+			"a commit slot cannot be read (the kernel's log says more); the next "
+			"checkpoint will fail, and the log has everything: look at the disk, and "
+			"save what is there with vecfs recover");
 	else if (slots[0].generation != store->slot.generation)
 		damage_say(&verify->say, true,
 			   "the newest commit slot is damaged on disk; the other one and the log "

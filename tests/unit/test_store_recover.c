@@ -118,6 +118,60 @@ static void test_slots(void **state)
 	store_fixture_free(&f);
 }
 
+/* A slot that cannot be read: whoever only reads goes on with the other one. */
+static void test_unreadable_slot(void **state)
+{
+	struct store_fixture f;
+	size_t len;
+
+	(void)state;
+	/* call 0 reads the header */
+	for (uint64_t slot = 0; slot < 2; slot++) {
+		struct store_fixture_fault fault = {"read", 1 + slot, ERR_IO, false, false, 0};
+
+		build(&f);
+		io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+		expect_refused(&f, ERR_IO, "mount with -o ro");
+		assert_int_equal(io_mem_calls(f.medium, "log_create"), 0);
+		io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+		f.opts.read_only = true;
+		store_fixture_open(&f);
+		assert_true(f.report.older_slot);
+		assert_non_null(strstr(f.report.note.text, "commit slot is unusable"));
+		expect_all(&f);
+		store_fixture_crash(&f);
+		io_mem_set_fault(f.medium, NULL, NULL);
+		f.opts.read_only = false;
+		expect_recovered(&f, false);
+		store_fixture_free(&f);
+		/* and the other one is damaged */
+		build(&f);
+		io_mem_head(f.medium, &len)[FORMAT_SLOT_AT + (1 - slot) * FORMAT_BLOCK + 90] ^= 1;
+		io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+		f.opts.read_only = true;
+		expect_refused(&f, ERR_IO, "one cannot be read");
+		store_fixture_free(&f);
+	}
+}
+
+/* Map pages of the newest slot that cannot be read are as good as damaged ones. */
+static void test_unreadable_map(void **state)
+{
+	struct store_fixture_fault fault = {"read", 3, ERR_IO, false, false, 0};
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	build(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	/* the first copy cannot be read, the second is damaged */
+	spoil_block(&f, get_u64(slots[0].roots[0].top.place[1]));
+	io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+	expect_recovered(&f, true);
+	store_fixture_free(&f);
+}
+
 /* One copy of a map page is enough; without both the older slot rules. */
 static void test_map_pages(void **state)
 {
@@ -690,6 +744,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_unreadable_slot),
+		cmocka_unit_test(test_unreadable_map),
 		cmocka_unit_test(test_map_pages),
 		cmocka_unit_test(test_slot_table),
 		cmocka_unit_test(test_torn_while_on_older_slot),
