@@ -354,7 +354,12 @@ int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct st
 int ann_list(struct ann *ann, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	     size_t cap, size_t *n_out)
 {
-	return store_list(ann->store, cursor, entries, cursors, cap, n_out);
+	int err = store_list(ann->store, cursor, entries, cursors, cap, n_out);
+
+	for (size_t i = 0; err == 0 && i < *n_out; i++)
+		if (ann_validate_id(entries[i].id, entries[i].id_len, NULL) != 0)
+			err = ERR_DAMAGED;
+	return err;
 }
 
 int ann_sync(struct ann *ann)

@@ -81,7 +81,7 @@ int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *t
 	       unsigned flags);
 int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct store_attr *attr,
 		 unsigned mask);
-/* As store_list. */
+/* As store_list. ERR_DAMAGED also for an id that ann_put would have refused. */
 int ann_list(struct ann *ann, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	     size_t cap, size_t *n_out);
 /* Durable up to here. */

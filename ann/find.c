@@ -207,6 +207,12 @@ static int resolve(struct find *find, struct resolved *resolved)
 			resolved->dead++;
 			continue;
 		}
+		if (ann_validate_id(entry.id, entry.id_len, NULL) != 0)
+			return err_set(
+				find->msg, ERR_DAMAGED,
+				"the id of slot %u is none that a vector can have; run vecfs "
+				"check",
+				cand->slot);
 		resolved->live++;
 		last = cand->distance;
 		if (!left_out(find->spec, &entry))

@@ -96,6 +96,12 @@ static bool page_is_bad(void *ctx, enum store_space space, uint32_t page, const 
 	return true;
 }
 
+static bool id_is_bad(void *ctx, const char *id, size_t len)
+{
+	(void)ctx;
+	return ann_validate_id(id, len, NULL) != 0;
+}
+
 int ann_verify(struct ann *ann, store_finding finding, bool (*cancelled)(void *ctx), void *ctx,
 	       struct store_verify_report *report_out)
 {
@@ -104,6 +110,7 @@ int ann_verify(struct ann *ann, store_finding finding, bool (*cancelled)(void *c
 		.finding = pass_finding,
 		.cancelled = ask_cancelled,
 		.page_bad = page_is_bad,
+		.id_bad = id_is_bad,
 		.page_lost = note_lost,
 		.ctx = &verify,
 	};

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "ann/ann.h"
 #include "store/base.h"
 #include "store/io.h"
 #include "store/store.h"
@@ -44,6 +45,12 @@ static bool is_bad(void *ctx, const void *value, uint32_t size)
 	return false;
 }
 
+static bool is_bad_id(void *ctx, const char *id, size_t len)
+{
+	(void)ctx;
+	return ann_validate_id(id, len, NULL) != 0;
+}
+
 static void show_summary(const char *path, const struct store_check_report *report)
 {
 	printf("%s: %" PRIu64 " vectors, %" PRIu64 " pages, %" PRIu64 " bytes, %" PRIu64
@@ -60,6 +67,7 @@ static void show_summary(const char *path, const struct store_check_report *repo
 
 int cmd_check(int argc, char **argv)
 {
+	static const struct store_judge judge = {.value_bad = is_bad, .id_bad = is_bad_id};
 	struct cmd_progress progress = {.terminal = isatty(STDERR_FILENO) != 0};
 	struct store_check_report report = {0};
 	struct store_io *io = NULL;
@@ -72,7 +80,7 @@ int cmd_check(int argc, char **argv)
 	cmd_wait_closed(path);
 	rc = io_posix_new(path, &io, &msg);
 	if (rc == 0)
-		rc = store_check(io, is_bad, show_finding, show_progress, &progress, &report, &msg);
+		rc = store_check(io, &judge, show_finding, show_progress, &progress, &report, &msg);
 	cmd_end_progress(&progress);
 	rc = cmd_explain_busy(path, rc, &msg);
 	if (io != NULL)

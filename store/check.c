@@ -18,7 +18,7 @@
 
 struct check {
 	struct store *store;
-	bool (*value_bad)(void *ctx, const void *value, uint32_t size);
+	struct store_judge judge;
 	struct damage_say say;
 	store_progress progress;
 	void *ctx;
@@ -173,10 +173,15 @@ static void check_value(struct check *check, uint32_t slot)
 			   slot);
 	if (err != 0)
 		goto out;
+	if (check->judge.id_bad != NULL &&
+	    check->judge.id_bad(check->ctx, entry.id, entry.id_len)) {
+		damage_say_id(&check->say, slot);
+		goto out;
+	}
 	/* a page that fails was reported with its ids by check_pages */
 	if (slots_value(&store->slots, slot, STORE_HINT_SCAN, &value) == 0 &&
-	    check->value_bad != NULL &&
-	    check->value_bad(check->ctx, value, store->slots.value_size))
+	    check->judge.value_bad != NULL &&
+	    check->judge.value_bad(check->ctx, value, store->slots.value_size))
 		damage_say(
 			&check->say, true,
 			"vectors/%s holds numbers that cannot be stored (NaN or infinite); write it "
@@ -253,11 +258,11 @@ static struct store *open_for_check(struct store_io *io, struct check *check,
 	return store;
 }
 
-int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *value, uint32_t size),
-		store_finding finding, store_progress progress, void *ctx,
-		struct store_check_report *report_out, struct err_msg *msg)
+int store_check(struct store_io *io, const struct store_judge *judge, store_finding finding,
+		store_progress progress, void *ctx, struct store_check_report *report_out,
+		struct err_msg *msg)
 {
-	struct check check = {.value_bad = value_bad,
+	struct check check = {.judge = judge != NULL ? *judge : (struct store_judge){0},
 			      .say = {.finding = finding, .ctx = ctx},
 			      .progress = progress,
 			      .ctx = ctx,

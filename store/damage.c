@@ -110,6 +110,16 @@ void damage_say_page(struct damage_say *say, struct store *store, enum format_sp
 				   entry.id);
 }
 
+void damage_say_id(struct damage_say *say, uint32_t slot)
+{
+	/* the id itself may be anything, so it is not printed */
+	damage_say(say, true,
+		   "the id of slot %" PRIu32
+		   " is none that a vector can have, listings fail at it; vecfs recover saves all "
+		   "vectors, this one under another name",
+		   slot);
+}
+
 void damage_say_map(struct damage_say *say, enum format_space space, uint64_t place, bool both,
 		    int err)
 {

@@ -308,18 +308,24 @@ typedef void (*store_finding)(void *ctx, bool damage, const char *text);
 /* Progress for long work, at most some times a second. May be NULL. */
 typedef void (*store_progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
 
+/* What the layer above holds to be impossible, whatever the checksums say. Each may be NULL. */
+struct store_judge {
+	bool (*value_bad)(void *ctx, const void *value, uint32_t size);
+	bool (*id_bad)(void *ctx, const char *id, size_t len);
+};
+
 struct store_check_report {
 	uint64_t pages, bytes, vectors, log_records;
 	uint64_t damages, remarks;
 };
 /*
  * Verifies everything of the store behind io (not yet opened), read-only: header, slots, maps, every
- * page, free list, ids against slots, log. value_bad (may be NULL) judges each live value. 0 also
- * when damage was found (see report); negative when it could not run.
+ * page, free list, ids against slots, log, each live value and id by judge (may be NULL). 0 also when
+ * damage was found (see report); negative when it could not run.
  */
-int store_check(struct store_io *io, bool (*value_bad)(void *ctx, const void *value, uint32_t size),
-		store_finding finding, store_progress progress, void *ctx,
-		struct store_check_report *report_out, struct err_msg *msg);
+int store_check(struct store_io *io, const struct store_judge *judge, store_finding finding,
+		store_progress progress, void *ctx, struct store_check_report *report_out,
+		struct err_msg *msg);
 
 /*
  * Verifies an open store while it serves: every stored page as it is on disk now, page maps, both
@@ -337,6 +343,8 @@ struct store_verify_opts {
 	 */
 	bool (*page_bad)(void *ctx, enum store_space space, uint32_t page, const void *bytes,
 			 char *why, size_t why_size);
+	/* Judges the id of a vector. May be NULL. */
+	bool (*id_bad)(void *ctx, const char *id, size_t len);
 	/* A page of a space cannot be read; the finding follows from here. May be NULL. */
 	void (*page_lost)(void *ctx, enum store_space space);
 	void *ctx;

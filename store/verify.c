@@ -136,15 +136,19 @@ static int verify_slots(struct verify *verify)
 		struct store_entry entry;
 		int err = store_slot_entry(verify->store, slot, &entry);
 
-		if (err == 0)
+		if (err == 0) {
 			verify->report->vectors++;
-		else if (err == ERR_DAMAGED)
+			if (verify->opts->id_bad != NULL &&
+			    verify->opts->id_bad(verify->opts->ctx, entry.id, entry.id_len))
+				damage_say_id(&verify->say, slot);
+		} else if (err == ERR_DAMAGED) {
 			damage_say(&verify->say, true,
 				   "slot %" PRIu32
 				   " is live but no id names it; restore the store from a copy",
 				   slot);
-		else if (err != ERR_ABSENT)
+		} else if (err != ERR_ABSENT) {
 			return err;
+		}
 		if (slot % STEP_SLOTS == 0 && cancelled(verify))
 			return ERR_INTERRUPTED;
 	}

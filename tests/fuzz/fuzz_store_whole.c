@@ -259,13 +259,14 @@ static bool value_bad(void *ctx, const void *value, uint32_t size)
 
 static void check(struct io_mem *medium)
 {
+	const struct store_judge judge = {.value_bad = value_bad};
 	struct store_check_report report;
 	struct store_io *io = io_mem_attach(medium);
 	struct err_msg msg = {""};
 
 	if (io == NULL)
 		return;
-	(void)store_check(io, value_bad, finding, NULL, NULL, &report, &msg);
+	(void)store_check(io, &judge, finding, NULL, NULL, &report, &msg);
 	io->ops->close(io);
 }
 

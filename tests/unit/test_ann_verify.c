@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ann/collection.h"
@@ -139,6 +140,41 @@ static void test_values(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* Ids that only a hostile hand puts into a store: found, never listed, never in an answer. */
+static void test_ids(void **state)
+{
+	static const struct {
+		const char *id;
+		size_t len;
+	} ids[] = {{".", 1}, {"..", 2}, {"a/b", 3}, {"a\0b", 3}, {"a\nb", 3}, {"\xff", 1}};
+	struct store_entry *entries = calloc(N, sizeof(*entries));
+	uint64_t *cursors = calloc(N, sizeof(*cursors));
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+		struct ann_query spec = {.k = N, .exact = true};
+		struct ann_fixture fixture;
+		struct ann_answer answer;
+		struct err_msg msg = {{0}};
+		float query[DIM] = {1};
+		size_t n;
+
+		begin(&fixture);
+		assert_int_equal(ann_list(fixture.ann, 0, entries, cursors, N, &n), 0);
+		assert_int_equal(store_rename(fixture.store, "5", 1, ids[i].id, ids[i].len, 0, NULL,
+					      NULL, NULL),
+				 0);
+		expect(fixture.ann, 1, "the id of slot 5 is none");
+		assert_int_equal(ann_list(fixture.ann, 0, entries, cursors, N, &n), ERR_DAMAGED);
+		assert_int_equal(ann_search(fixture.ann, query, 1, &spec, &answer, &msg),
+				 ERR_DAMAGED);
+		assert_non_null(strstr(msg.text, "the id of slot 5 is none"));
+		ann_fixture_free(&fixture);
+	}
+	free(entries);
+	free(cursors);
+}
+
 static void test_counters(void **state)
 {
 	struct ann_query spec = {.k = 5};
@@ -166,9 +202,8 @@ static void test_counters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_nodes),
-		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_whole),	 cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_values),	 cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_counters),
 	};
 

@@ -45,14 +45,21 @@ static bool first_is_nan(void *ctx, const void *value, uint32_t size)
 	return v != v;
 }
 
+static bool has_slash(void *ctx, const char *id, size_t len)
+{
+	(void)ctx;
+	return memchr(id, '/', len) != NULL;
+}
+
 static int check(struct io_mem *medium, struct findings *found, struct store_check_report *report)
 {
+	const struct store_judge judge = {first_is_nan, has_slash};
 	struct store_io *io = io_mem_attach(medium);
 	struct err_msg msg = {{0}};
 	int err;
 
 	memset(found, 0, sizeof(*found));
-	err = store_check(io, first_is_nan, note, NULL, found, report, &msg);
+	err = store_check(io, &judge, note, NULL, found, report, &msg);
 	io->ops->close(io);
 	assert_int_equal(report->damages, found->damages);
 	return err;
@@ -206,6 +213,28 @@ static void test_bad_value(void **state)
 	io_mem_free(medium);
 }
 
+/* Nothing but a hostile hand makes such an id; the checksums are right. */
+static void test_bad_id(void **state)
+{
+	struct store_opts opts = {.cache_bytes = 1 << 20};
+	struct io_mem *medium = make(true);
+	struct store_io *io = io_mem_attach(medium);
+	struct store_check_report report;
+	struct findings found;
+	struct store *store;
+
+	(void)state;
+	assert_int_equal(store_open(io, &opts, &store, NULL, NULL), 0);
+	assert_int_equal(store_rename(store, "picture-3", 9, "../picture", 10, 0, NULL, NULL, NULL),
+			 0);
+	assert_int_equal(store_close(store), 0);
+	io->ops->close(io);
+	assert_int_equal(check(medium, &found, &report), 0);
+	assert_int_equal(found.damages, 1);
+	assert_non_null(strstr(found.all, "the id of slot 3 is none"));
+	io_mem_free(medium);
+}
+
 static void test_cannot_run(void **state)
 {
 	struct io_mem *medium = io_mem_new(1);
@@ -226,7 +255,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_whole),		cmocka_unit_test(test_each_page),
 		cmocka_unit_test(test_slot_and_length), cmocka_unit_test(test_log),
-		cmocka_unit_test(test_bad_value),	cmocka_unit_test(test_cannot_run),
+		cmocka_unit_test(test_bad_value),	cmocka_unit_test(test_bad_id),
+		cmocka_unit_test(test_cannot_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
