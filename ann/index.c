@@ -110,28 +110,38 @@ int index_set_centre(struct index *index, const float *centre)
 	return err;
 }
 
-int index_mean(struct index *index, const uint32_t *slots, size_t n, float *centre_out)
+int index_mean(struct index *index, const uint32_t *slots, size_t n, uint64_t lsn,
+	       float *centre_out)
 {
 	const struct dist_kernels *kernels = index->quant.kernels;
 	bool normal = index->quant.metric == ANN_COSINE;
+	size_t used = 0;
 	int err = 0;
 
 	memset(centre_out, 0, index->dim * sizeof(*centre_out));
 	store_read_begin(index->store);
 	for (size_t i = 0; i < n && err == 0; i++) {
 		const void *value = NULL;
-		double share;
+		double share = 1.0 / (double)n;
+		bool live = false;
 
-		err = store_value(index->store, slots[i], STORE_HINT_NONE, &value);
-		if (err != 0)
-			break;
-		share = 1.0 / (double)n;
+		/* a slot that died since the caller looked may be being written again */
+		err = store_live_as_of(index->store, &slots[i], 1, lsn, &live);
+		if (err == 0 && live)
+			err = store_value(index->store, slots[i], STORE_HINT_NONE, &value);
+		if (err != 0 || !live)
+			continue;
 		if (normal)
 			share /= sqrt(scan_norm_sq(kernels, value, index->dim));
 		for (uint32_t d = 0; d < index->dim; d++)
 			centre_out[d] += (float)(((const float *)value)[d] * share);
+		used++;
 	}
 	store_read_end(index->store);
+	if (err == 0 && used == 0)
+		err = ERR_AGAIN;
+	for (uint32_t d = 0; err == 0 && used < n && d < index->dim; d++)
+		centre_out[d] *= (float)n / (float)used;
 	return err;
 }
 

@@ -51,10 +51,12 @@ void index_tear_down(struct index *index);
 
 /*
  * The point that codes are relative to, dim numbers, before the first code; once. index_mean makes
- * one of stored vectors. ERR_NOMEM, and what reading a vector gives.
+ * one of those of n stored vectors that are live still and no younger than lsn. ERR_NOMEM; ERR_AGAIN
+ * when none is; and what reading a vector gives.
  */
 int index_set_centre(struct index *index, const float *centre);
-int index_mean(struct index *index, const uint32_t *slots, size_t n, float *centre_out);
+int index_mean(struct index *index, const uint32_t *slots, size_t n, uint64_t lsn,
+	       float *centre_out);
 
 /* Room for slots below n in states, codes and bits. ERR_NOMEM, ERR_LIMIT. */
 int index_grow(struct index *index, uint32_t n);

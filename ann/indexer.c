@@ -114,11 +114,11 @@ static int need_centre(struct indexer *indexer)
 	if (err != 0)
 		goto out;
 	centre = mem_alloc(ann->index.dim * sizeof(*centre));
-	err = centre == NULL ?
-		      ERR_NOMEM :
-		      index_mean(&ann->index, view.slots,
-				 view.n < INDEXER_CENTRE ? view.n : INDEXER_CENTRE, centre);
-	/* A slot reused in between may have left nonsense: any finite point will do. */
+	err = centre == NULL ? ERR_NOMEM :
+			       index_mean(&ann->index, view.slots,
+					  view.n < INDEXER_CENTRE ? view.n : INDEXER_CENTRE,
+					  view.lsn, centre);
+	/* Stored numbers may be huge, or those of a hostile store: any finite point will do. */
 	if (err == 0 && validate_finite(centre, ann->index.dim) < ann->index.dim)
 		memset(centre, 0, ann->index.dim * sizeof(*centre));
 	if (err == 0)

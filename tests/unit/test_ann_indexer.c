@@ -33,6 +33,40 @@ static struct ann_stats stats_of(struct ann *ann)
 	return stats;
 }
 
+/* The mean is that of live vectors: what died meanwhile may be zeros by now, or half of another. */
+static void test_mean(void **state)
+{
+	static const enum ann_metric metrics[] = {ANN_COSINE, ANN_L2};
+	static const uint32_t slots[] = {0, 1, 2};
+
+	(void)state;
+	for (size_t m = 0; m < 2; m++) {
+		float vector[DIM] = {0}, mean[DIM], expected[DIM] = {0};
+		struct ann_opts opts = {.threads = 1};
+		struct ann_fixture f;
+		char id[8];
+
+		ann_fixture_new(&f, metrics[m], DIM, &opts);
+		for (uint32_t i = 0; i < 3; i++) {
+			vector[0] = 4;
+			vector[i + 1] = 3;
+			snprintf(id, sizeof(id), "%u", i);
+			assert_int_equal(ann_fixture_put(f.ann, id, vector, DIM), 0);
+			if (i == 1)
+				memcpy(expected, vector, sizeof(expected));
+			vector[i + 1] = 0;
+		}
+		assert_int_equal(ann_delete(f.ann, "0", 1), 0);
+		/* the third is younger */
+		assert_int_equal(index_mean(&f.ann->index, slots, 3, 2, mean), 0);
+		for (uint32_t d = 0; d < DIM; d++)
+			assert_float_equal(mean[d], expected[d] / (metrics[m] == ANN_L2 ? 1 : 5),
+					   1e-6);
+		assert_int_equal(index_mean(&f.ann->index, slots, 1, 9, mean), ERR_AGAIN);
+		ann_fixture_free(&f);
+	}
+}
+
 static bool drained(struct ann_fixture *fixture)
 {
 	return stats_of(fixture->ann).pending == 0 && stats_of(fixture->ann).linked >= 1000;
@@ -171,6 +205,7 @@ static void test_failing_links(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_mean),
 		cmocka_unit_test(test_few),
 		cmocka_unit_test(test_failing_links),
 		cmocka_unit_test(test_background),
