@@ -11,6 +11,7 @@
 
 #include "store/base.h"
 #include "store/commit_apply.h"
+#include "store/ids_bucket.h"
 #include "store/store_private.h"
 
 /* --- prepare --- */
@@ -67,14 +68,15 @@ static int log_put(struct store *store, const struct store_entry *entry, const v
 /* What will stand under the id: identity from the old entry, attributes as the flags say. */
 static int make_entry(struct store *store, const char *id, size_t id_len,
 		      const struct store_attr *attr, unsigned flags, struct store_entry *entry,
-		      uint32_t *old_slot)
+		      struct ids_place *place, uint32_t *old_slot)
 {
-	int err = ids_find(&store->ids, id, id_len, entry);
+	int err = ids_locate(&store->ids, id, id_len, place);
 
 	*old_slot = STORE_NO_SLOT;
 	if (err == 0 && (flags & STORE_PUT_NEW) != 0)
 		return ERR_EXISTS;
 	if (err == 0) {
+		ids_bucket_entry(place->found, entry);
 		*old_slot = entry->slot;
 		if ((flags & STORE_PUT_KEEP_ATTR) == 0)
 			entry->attr = *attr;
@@ -90,15 +92,15 @@ static int make_entry(struct store *store, const char *id, size_t id_len,
 }
 
 /* Takes a slot and brings in what the put needs; a slot that turns out to be lost is left alone. */
-static int take_slot(struct store *store, struct store_entry *entry, uint32_t old_slot,
-		     const void *value)
+static int take_slot(struct store *store, struct store_entry *entry, struct ids_place *place,
+		     uint32_t old_slot, const void *value)
 {
 	for (;;) {
 		int err = slots_take(&store->slots, &entry->slot);
 
 		if (err != 0)
 			return err;
-		err = commit_prepare_put(store, entry, old_slot, value);
+		err = commit_prepare_put(store, entry, place, old_slot, value);
 		if (err == 0)
 			return 0;
 		if (!slots_lost(&store->slots, entry->slot)) {
@@ -114,6 +116,7 @@ int store_put(struct store *store, const char *id, size_t id_len, const void *va
 {
 	struct store_put_result result = {0};
 	struct store_entry entry = {0};
+	struct ids_place place;
 	bool learnt = false;
 	int err;
 
@@ -126,11 +129,11 @@ int store_put(struct store *store, const char *id, size_t id_len, const void *va
 		learnt = learnt && err == 0;
 	}
 	if (err == 0)
-		err = make_entry(store, id, id_len, attr, flags, &entry, &result.old_slot);
+		err = make_entry(store, id, id_len, attr, flags, &entry, &place, &result.old_slot);
 	if (err == 0)
 		err = room_take(store, ROOM_PUT, room_of_put(store));
 	if (err == 0)
-		err = take_slot(store, &entry, result.old_slot, value);
+		err = take_slot(store, &entry, &place, result.old_slot, value);
 	if (err != 0)
 		goto out;
 	err = log_put(store, &entry, value, (uint32_t)size, &result.lsn);
@@ -142,7 +145,7 @@ int store_put(struct store *store, const char *id, size_t id_len, const void *va
 	result.ino = entry.ino;
 	result.slot = entry.slot;
 	commit_lock_tables(store);
-	commit_apply_put(store, &entry, result.old_slot, result.lsn);
+	commit_apply_put(store, &entry, &place, result.old_slot, result.lsn);
 	if (on_commit != NULL)
 		on_commit(ctx, &result);
 	commit_unlock_tables(store, result.lsn);
@@ -163,13 +166,16 @@ int store_delete(struct store *store, const char *id, size_t id_len, store_commi
 		 void *ctx, struct store_put_result *result_out)
 {
 	struct store_put_result result = {.slot = STORE_NO_SLOT};
-	struct store_entry entry = {0};
+	struct ids_place place;
 	int err = begin(store);
 
 	if (err == 0)
-		err = ids_find(&store->ids, id, id_len, &entry);
-	if (err == 0)
-		err = commit_prepare_existing(store, &entry);
+		err = ids_locate(&store->ids, id, id_len, &place);
+	if (err == 0) {
+		result.ino = get_u64(place.found->ino);
+		result.old_slot = get_u32(place.found->slot);
+		err = commit_prepare_delete(store, id, id_len, &place);
+	}
 	if (err != 0)
 		goto out;
 	err = wal_append(store->wal, FORMAT_DELETE, &(struct wal_part){id, id_len}, 1, true,
@@ -178,11 +184,9 @@ int store_delete(struct store *store, const char *id, size_t id_len, store_commi
 		err = log_failed(store, err);
 		goto out;
 	}
-	result.ino = entry.ino;
-	result.old_slot = entry.slot;
 	commit_lock_tables(store);
-	ids_remove(&store->ids, id, id_len);
-	commit_apply_dead(store, entry.slot, result.lsn);
+	ids_remove_at(&store->ids, &place);
+	commit_apply_dead(store, result.old_slot, result.lsn);
 	if (on_commit != NULL)
 		on_commit(ctx, &result);
 	commit_unlock_tables(store, result.lsn);
@@ -276,15 +280,18 @@ int store_set_attr(struct store *store, const char *id, size_t id_len,
 	struct format_setattr head = {0};
 	struct wal_part parts[2] = {{&head, sizeof(head)}, {id, id_len}};
 	struct store_entry entry = {0};
+	struct ids_place place;
 	uint64_t lsn;
 	int err = begin(store);
 
 	if (err == 0)
-		err = ids_find(&store->ids, id, id_len, &entry);
+		err = ids_locate(&store->ids, id, id_len, &place);
 	if (err == 0)
 		err = room_take(store, ROOM_CHANGE, room_of_put(store));
-	if (err == 0)
-		err = ids_reserve(&store->ids, id, id_len);
+	if (err == 0) {
+		ids_bucket_entry(place.found, &entry);
+		err = ids_reserve_at(&store->ids, id, id_len, &place);
+	}
 	if (err != 0)
 		goto out;
 	merge_attr(&entry.attr, attr, mask);
@@ -299,7 +306,7 @@ int store_set_attr(struct store *store, const char *id, size_t id_len,
 		goto out;
 	}
 	commit_lock_tables(store);
-	ids_put(&store->ids, &entry);
+	ids_put_at(&store->ids, &place, &entry);
 	commit_unlock_tables(store, lsn);
 out:
 	end(store);

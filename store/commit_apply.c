@@ -11,28 +11,29 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "store/base.h"
+
 /*
  * Makes the slot of an id changeable. Slot table and index are read from disk: ERR_DAMAGED unless the
  * slot is live and this id's.
  */
-static int reserve_live(struct store *store, const struct store_entry *entry, uint32_t number)
+static int reserve_live(struct store *store, uint64_t hash, uint32_t number)
 {
 	struct slots_entry slot;
 	int err = slots_get(&store->slots, number, &slot);
 
 	if (err == ERR_ABSENT ||
-	    (err == 0 && (slot.state != STORE_SLOT_LIVE ||
-			  slot.id_hash != ids_hash(&store->ids, entry->id, entry->id_len))))
+	    (err == 0 && (slot.state != STORE_SLOT_LIVE || slot.id_hash != hash)))
 		err = ERR_DAMAGED;
 	return err != 0 ? err : slots_reserve(&store->slots, number);
 }
 
-/* Brings in what changing or removing an existing id needs. */
-int commit_prepare_existing(struct store *store, const struct store_entry *entry)
+int commit_prepare_delete(struct store *store, const char *id, size_t len, struct ids_place *place)
 {
-	int err = ids_reserve(&store->ids, entry->id, entry->id_len);
+	uint32_t slot = get_u32(place->found->slot);
+	int err = ids_reserve_at(&store->ids, id, len, place);
 
-	return err != 0 ? err : reserve_live(store, entry, entry->slot);
+	return err != 0 ? err : reserve_live(store, place->hash, slot);
 }
 
 int commit_set_value_size(struct store *store, size_t size)
@@ -47,17 +48,17 @@ int commit_set_value_size(struct store *store, size_t size)
 }
 
 /* Brings in all pages of a put and writes the value into its slot, where nobody looks yet. */
-int commit_prepare_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
-		       const void *value)
+int commit_prepare_put(struct store *store, const struct store_entry *entry,
+		       struct ids_place *place, uint32_t old_slot, const void *value)
 {
 	int err = slots_write_value(&store->slots, entry->slot, value);
 
 	if (err == 0)
 		err = slots_reserve(&store->slots, entry->slot);
 	if (err == 0 && old_slot != STORE_NO_SLOT)
-		err = reserve_live(store, entry, old_slot);
+		err = reserve_live(store, place->hash, old_slot);
 	if (err == 0)
-		err = ids_reserve(&store->ids, entry->id, entry->id_len);
+		err = ids_reserve_at(&store->ids, entry->id, entry->id_len, place);
 	return err;
 }
 
@@ -77,9 +78,12 @@ int commit_prepare_rename(struct store *store, struct store_entry *from, struct 
 		return err;
 	if (*exists)
 		*to = target;
-	err = commit_prepare_existing(store, from);
+	err = ids_reserve(&store->ids, from->id, from->id_len);
+	if (err == 0)
+		err = reserve_live(store, ids_hash(&store->ids, from->id, from->id_len),
+				   from->slot);
 	if (err == 0 && *exists)
-		err = reserve_live(store, to, to->slot);
+		err = reserve_live(store, ids_hash(&store->ids, to->id, to->id_len), to->slot);
 	if (err == 0)
 		err = ids_reserve(&store->ids, to->id, to->id_len);
 	return err;
@@ -91,13 +95,12 @@ void commit_apply_dead(struct store *store, uint32_t slot, uint64_t lsn)
 }
 
 /* entry->slot is the new slot; old_slot dies. */
-void commit_apply_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
-		      uint64_t lsn)
+void commit_apply_put(struct store *store, const struct store_entry *entry,
+		      const struct ids_place *place, uint32_t old_slot, uint64_t lsn)
 {
-	struct slots_entry live = {ids_hash(&store->ids, entry->id, entry->id_len), lsn,
-				   STORE_SLOT_LIVE};
+	struct slots_entry live = {place->hash, lsn, STORE_SLOT_LIVE};
 
-	ids_put(&store->ids, entry);
+	ids_put_at(&store->ids, place, entry);
 	slots_set(&store->slots, entry->slot, &live);
 	if (old_slot != STORE_NO_SLOT)
 		commit_apply_dead(store, old_slot, lsn);

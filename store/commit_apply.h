@@ -8,16 +8,16 @@
 
 /* --- prepare: may fail, changes nothing a reader can tell --- */
 
-/* What changing or removing an existing id needs. */
-int commit_prepare_existing(struct store *store, const struct store_entry *entry);
+/* What removing an id at its place needs. */
+int commit_prepare_delete(struct store *store, const char *id, size_t len, struct ids_place *place);
 /* Learns the size of values from the first one; ERR_INVALID for any other size than that. */
 int commit_set_value_size(struct store *store, size_t size);
 /*
- * All pages of a put; writes the value into entry->slot, where nobody looks yet. old_slot: the one
- * that will die, or STORE_NO_SLOT.
+ * All pages of a put at the place of its id; writes the value into entry->slot, where nobody looks
+ * yet. old_slot: the one that will die, or STORE_NO_SLOT.
  */
-int commit_prepare_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
-		       const void *value);
+int commit_prepare_put(struct store *store, const struct store_entry *entry,
+		       struct ids_place *place, uint32_t old_slot, const void *value);
 /* Finds both ends of a rename and brings their pages in; *exists: the target is there. */
 int commit_prepare_rename(struct store *store, struct store_entry *from, struct store_entry *to,
 			  unsigned flags, bool *exists);
@@ -30,8 +30,8 @@ void commit_lock_tables(struct store *store);
 void commit_unlock_tables(struct store *store, uint64_t lsn);
 void commit_apply_dead(struct store *store, uint32_t slot, uint64_t lsn);
 /* entry->slot is the new slot; old_slot dies, unless STORE_NO_SLOT. */
-void commit_apply_put(struct store *store, const struct store_entry *entry, uint32_t old_slot,
-		      uint64_t lsn);
+void commit_apply_put(struct store *store, const struct store_entry *entry,
+		      const struct ids_place *place, uint32_t old_slot, uint64_t lsn);
 /* to->id is the new name; with exchange `to` takes the old one. old_slot dies, as above. */
 void commit_apply_rename(struct store *store, struct store_entry *from, struct store_entry *to,
 			 bool exchange, uint32_t old_slot, uint64_t lsn);

@@ -88,21 +88,34 @@ static int find_bucket(struct ids *ids, uint64_t hash, uint32_t *number_out,
 
 /* --- reading --- */
 
-int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *entry_out)
+static int locate(struct ids *ids, uint64_t hash, const char *id, size_t len,
+		  struct ids_place *place)
 {
-	uint64_t hash = ids_hash(ids, id, len);
-	const struct format_entry *entry;
 	const uint8_t *page;
-	uint32_t number;
-	int err = find_bucket(ids, hash, &number, &page);
+	int err;
 
+	*place = (struct ids_place){.hash = hash};
+	err = find_bucket(ids, hash, &place->bucket, &page);
 	if (err != 0)
 		return err;
-	entry = ids_bucket_find(page, ids->pager->page_size, hash, id, len);
-	if (entry == NULL)
-		return ERR_ABSENT;
-	ids_bucket_entry(entry, entry_out);
-	return 0;
+	place->page = (uint8_t *)(uintptr_t)page;
+	place->found = ids_bucket_find(page, ids->pager->page_size, hash, id, len);
+	return place->found != NULL ? 0 : ERR_ABSENT;
+}
+
+int ids_locate(struct ids *ids, const char *id, size_t len, struct ids_place *place_out)
+{
+	return locate(ids, ids_hash(ids, id, len), id, len, place_out);
+}
+
+int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *entry_out)
+{
+	struct ids_place place;
+	int err = ids_locate(ids, id, len, &place);
+
+	if (err == 0)
+		ids_bucket_entry(place.found, entry_out);
+	return err;
 }
 
 int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out)
@@ -226,55 +239,67 @@ static int split(struct ids *ids, uint64_t hash)
 	return 0;
 }
 
+int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place *place)
+{
+	uint32_t page_size = ids->pager->page_size;
+	void *change;
+	int err = ids->buckets == 0 ? make_first_bucket(ids) : 0;
+
+	while (err == 0) {
+		if (place->page == NULL)
+			err = locate(ids, place->hash, id, len, place);
+		if (place->page == NULL)
+			return err;
+		if (ids_bucket_room(place->page, page_size) >= ids_bucket_growth(place->found, len))
+			return pager_change(ids->pager, FORMAT_SPACE_BUCKET, place->bucket,
+					    &change);
+		place->page = NULL;
+		err = split(ids, place->hash);
+	}
+	return err;
+}
+
 int ids_reserve(struct ids *ids, const char *id, size_t len)
 {
-	uint64_t hash = ids_hash(ids, id, len);
-	uint32_t number, page_size = ids->pager->page_size;
-	const uint8_t *page;
-	void *change;
-	int err = 0;
+	struct ids_place place = {.hash = ids_hash(ids, id, len)};
 
-	if (ids->buckets == 0)
-		err = make_first_bucket(ids);
-	for (;;) {
-		if (err == 0)
-			err = find_bucket(ids, hash, &number, &page);
-		if (err != 0)
-			return err;
-		/* room for a new entry even when the id is there: a put may lengthen it */
-		if (ids_bucket_room(page, page_size) >= ids_bucket_entry_size(len))
-			break;
-		err = split(ids, hash);
-	}
-	return pager_change(ids->pager, FORMAT_SPACE_BUCKET, number, &change);
+	return ids_reserve_at(ids, id, len, &place);
 }
 
 /* --- changing --- */
 
-static uint8_t *bucket_for_change(struct ids *ids, uint64_t hash)
+void ids_put_at(struct ids *ids, const struct ids_place *place, const struct store_entry *entry)
 {
-	const uint8_t *page;
-	uint32_t number = 0;
-	void *change = NULL;
-	int err = find_bucket(ids, hash, &number, &page);
+	ids_bucket_put(place->page, ids->pager->page_size, place->found, place->hash, entry);
+}
 
-	if (err == 0)
-		err = pager_change(ids->pager, FORMAT_SPACE_BUCKET, number, &change);
-	assert(err == 0);
-	(void)err; /* ids_reserve made the page changeable: it stays in memory */
-	return change;
+void ids_remove_at(struct ids *ids, const struct ids_place *place)
+{
+	ids_bucket_remove(place->page, ids->pager->page_size, place->found);
+}
+
+/* ids_reserve has read and marked the page: it stays in memory. */
+static void place_reserved(struct ids *ids, const char *id, size_t len, struct ids_place *place)
+{
+	int err = ids_locate(ids, id, len, place);
+
+	assert(err == 0 || err == ERR_ABSENT);
+	(void)err;
 }
 
 void ids_put(struct ids *ids, const struct store_entry *entry)
 {
-	uint64_t hash = ids_hash(ids, entry->id, entry->id_len);
+	struct ids_place place;
 
-	ids_bucket_put(bucket_for_change(ids, hash), ids->pager->page_size, hash, entry);
+	place_reserved(ids, entry->id, entry->id_len, &place);
+	ids_put_at(ids, &place, entry);
 }
 
 void ids_remove(struct ids *ids, const char *id, size_t len)
 {
-	uint64_t hash = ids_hash(ids, id, len);
+	struct ids_place place;
 
-	ids_bucket_remove(bucket_for_change(ids, hash), ids->pager->page_size, hash, id, len);
+	place_reserved(ids, id, len, &place);
+	if (place.found != NULL)
+		ids_remove_at(ids, &place);
 }

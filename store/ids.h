@@ -30,6 +30,18 @@ struct ids {
 	pthread_rwlock_t lock;
 };
 
+/*
+ * Where an id is, or would be: what looking it up found, for the change that follows, so that it is
+ * looked up once. Good as long as the caller stays inside the epoch and nothing else in the index
+ * changes.
+ */
+struct ids_place {
+	uint64_t hash;
+	uint32_t bucket;
+	uint8_t *page;			  /* of the bucket; NULL: not known */
+	const struct format_entry *found; /* in the page; NULL: the id is not there */
+};
+
 int ids_init(struct ids *ids, struct pager *pager, uint64_t seed, uint32_t depth, uint32_t buckets);
 void ids_release(struct ids *ids);
 
@@ -39,6 +51,8 @@ uint64_t ids_hash(const struct ids *ids, const char *id, size_t len);
 
 /* ERR_ABSENT; ERR_DAMAGED; ERR_IO. entry_out->lsn is left 0. */
 int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *entry_out);
+/* The same, with the place, which is filled for ERR_ABSENT too. found says the slot and the rest. */
+int ids_locate(struct ids *ids, const char *id, size_t len, struct ids_place *place_out);
 /* The entry with this hash that holds this slot. */
 int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out);
 /* As store_list, but for the LSNs. */
@@ -49,14 +63,21 @@ int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint
 
 /*
  * Makes sure that an entry for this id can be put: splits buckets as needed, brings the pages into
- * memory. Takes lock itself. Changes nothing that a reader can tell.
+ * memory. Takes lock itself. Changes nothing that a reader can tell. place is that of the id, and is
+ * so afterwards; an error may leave it unknown.
+ */
+int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place *place);
+/*
+ * These follow ids_reserve_at for their place, under lock exclusively, and cannot fail. ids_put_at
+ * replaces or adds (entry->id is the key; lsn is not kept). Each ends what all places say.
+ */
+void ids_put_at(struct ids *ids, const struct ids_place *place, const struct store_entry *entry);
+void ids_remove_at(struct ids *ids, const struct ids_place *place);
+/*
+ * The same three by the id alone, for a change of several. ids_reserve goes before, for each id; the
+ * room it makes is for one put. ids_remove: nothing happens when it is not there.
  */
 int ids_reserve(struct ids *ids, const char *id, size_t len);
-/*
- * These three follow ids_reserve for each id they name, under lock exclusively, and cannot fail.
- * ids_put replaces or adds (entry->id is the key; lsn is not kept). The room that ids_reserve made is
- * for one put.
- */
 void ids_put(struct ids *ids, const struct store_entry *entry);
 void ids_remove(struct ids *ids, const char *id, size_t len);
 

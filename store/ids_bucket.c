@@ -54,6 +54,15 @@ uint32_t ids_bucket_entry_size(size_t id_len)
 	return entry_length(id_len) + TAG_SIZE;
 }
 
+uint32_t ids_bucket_growth(const struct format_entry *found, size_t id_len)
+{
+	uint32_t length = entry_length(id_len), was = found != NULL ? get_u16(found->length) : 0;
+
+	if (found == NULL)
+		return length + TAG_SIZE;
+	return length > was ? length - was : 0;
+}
+
 static bool entry_fits(const struct format_entry *entry, uint32_t left)
 {
 	uint32_t length;
@@ -174,15 +183,15 @@ static uint32_t next_tagged(const uint8_t *page, uint32_t page_size, struct soug
 	return NONE;
 }
 
-static struct format_entry *entry_of(const uint8_t *page, uint32_t page_size, uint32_t i)
+static const struct format_entry *entry_of(const uint8_t *page, uint32_t page_size, uint32_t i)
 {
 	const struct format_tag *item = (const struct format_tag *)tag_of(page, page_size, i);
 
-	return (struct format_entry *)((uintptr_t)page + get_u16(item->at) * 8u);
+	return (const struct format_entry *)(page + get_u16(item->at) * 8u);
 }
 
-static uint32_t find_number(const uint8_t *page, uint32_t page_size, uint64_t hash, const char *id,
-			    size_t len)
+const struct format_entry *ids_bucket_find(const uint8_t *page, uint32_t page_size, uint64_t hash,
+					   const char *id, size_t len)
 {
 	struct sought sought = seek(hash);
 	uint32_t i = entry_count(page);
@@ -192,17 +201,9 @@ static uint32_t find_number(const uint8_t *page, uint32_t page_size, uint64_t ha
 
 		if (get_u64(entry->hash) == hash && entry->id_length[0] == len &&
 		    memcmp((const uint8_t *)entry + sizeof(*entry), id, len) == 0)
-			break;
+			return entry;
 	}
-	return i;
-}
-
-const struct format_entry *ids_bucket_find(const uint8_t *page, uint32_t page_size, uint64_t hash,
-					   const char *id, size_t len)
-{
-	uint32_t i = find_number(page, page_size, hash, id, len);
-
-	return i != NONE ? entry_of(page, page_size, i) : NULL;
+	return NULL;
 }
 
 const struct format_entry *ids_bucket_find_slot(const uint8_t *page, uint32_t page_size,
@@ -275,49 +276,44 @@ void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
 	count_last(page, page_size);
 }
 
-/* Takes an entry out and closes the gaps in entries and table. */
-static void cut(uint8_t *page, uint32_t page_size, uint32_t i)
+void ids_bucket_remove(uint8_t *page, uint32_t page_size, const struct format_entry *found)
 {
 	struct format_bucket *bucket = (struct format_bucket *)page;
-	uint8_t *entry = (uint8_t *)entry_of(page, page_size, i);
-	uint8_t *end = entries_of(page) + used_bytes(page);
-	uint32_t length = get_u16(((struct format_entry *)entry)->length);
-	uint32_t count = entry_count(page);
+	uint32_t at = (uint32_t)((const uint8_t *)found - page), length = get_u16(found->length);
+	uint32_t end = (uint32_t)sizeof(*bucket) + used_bytes(page), count = entry_count(page);
+	uint32_t kept = 0;
 
-	memmove(entry, entry + length, (size_t)(end - entry) - length);
-	memset(end - length, 0, length);
-	for (; i + 1 < count; i++) {
-		struct format_tag *item = (struct format_tag *)tag_of(page, page_size, i);
+	memmove(page + at, page + at + length, end - at - length);
+	memset(page + end - length, 0, length);
+	/* the table is in the order of the entries: all behind this one have moved up */
+	for (uint32_t i = 0; i < count; i++) {
+		struct format_tag tag = *(const struct format_tag *)tag_of(page, page_size, i);
+		uint32_t from = get_u16(tag.at) * 8u;
 
-		memcpy(item, tag_of(page, page_size, i + 1), sizeof(*item));
-		put_u16(item->at, (uint16_t)(get_u16(item->at) - length / 8));
+		if (from == at)
+			continue;
+		if (from > at)
+			put_u16(tag.at, (uint16_t)((from - length) / 8));
+		memcpy(tag_of(page, page_size, kept++), &tag, sizeof(tag));
 	}
-	memset(tag_of(page, page_size, i), 0, TAG_SIZE);
-	put_u32(bucket->count, count - 1);
+	memset(tag_of(page, page_size, kept), 0, TAG_SIZE);
+	put_u32(bucket->count, kept);
 	put_u32(bucket->used, used_bytes(page) - length);
 }
 
-void ids_bucket_put(uint8_t *page, uint32_t page_size, uint64_t hash,
-		    const struct store_entry *entry)
+void ids_bucket_put(uint8_t *page, uint32_t page_size, const struct format_entry *found,
+		    uint64_t hash, const struct store_entry *entry)
 {
 	uint32_t length = entry_length(entry->id_len);
-	uint32_t i = find_number(page, page_size, hash, entry->id, entry->id_len);
 
-	if (i != NONE && get_u16(entry_of(page, page_size, i)->length) == length) {
-		fill(entry_of(page, page_size, i), length, hash, entry);
+	if (found != NULL && get_u16(found->length) == length) {
+		fill((struct format_entry *)(page + ((const uint8_t *)found - page)), length, hash,
+		     entry);
 		return;
 	}
-	if (i != NONE)
-		cut(page, page_size, i);
+	if (found != NULL)
+		ids_bucket_remove(page, page_size, found);
 	ids_bucket_add(page, page_size, hash, entry);
-}
-
-void ids_bucket_remove(uint8_t *page, uint32_t page_size, uint64_t hash, const char *id, size_t len)
-{
-	uint32_t i = find_number(page, page_size, hash, id, len);
-
-	if (i != NONE)
-		cut(page, page_size, i);
 }
 
 void ids_bucket_split(uint8_t *old, uint8_t *new, uint32_t page_size)

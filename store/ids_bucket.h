@@ -24,6 +24,8 @@ uint32_t ids_bucket_depth(const uint8_t *page);
 uint32_t ids_bucket_room(const uint8_t *page, uint32_t page_size);
 /* Bytes an entry with an id of this length takes, with its tag. */
 uint32_t ids_bucket_entry_size(size_t id_len);
+/* The same when it replaces one with that id; NULL: there is none. */
+uint32_t ids_bucket_growth(const struct format_entry *found, size_t id_len);
 void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth);
 
 /* Entries one after the other: *at starts at 0. NULL at the end. */
@@ -39,13 +41,14 @@ void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entr
 /* The id is not there, and there is room. */
 void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
 		    const struct store_entry *entry);
-/* Replaces the entry of this id, in place where its length stays the same, or adds it. There must be
- * room for one more. */
-void ids_bucket_put(uint8_t *page, uint32_t page_size, uint64_t hash,
-		    const struct store_entry *entry);
-/* Nothing happens when it is not there. */
-void ids_bucket_remove(uint8_t *page, uint32_t page_size, uint64_t hash, const char *id,
-		       size_t len);
+/*
+ * Replaces the entry that was found under this id, in place where its length stays the same; found
+ * NULL: adds it. There must be room for the growth.
+ */
+void ids_bucket_put(uint8_t *page, uint32_t page_size, const struct format_entry *found,
+		    uint64_t hash, const struct store_entry *entry);
+/* found: an entry of the page. */
+void ids_bucket_remove(uint8_t *page, uint32_t page_size, const struct format_entry *found);
 /* Moves entries whose next hash bit is 1 to the new page; both have one more bit of depth. */
 void ids_bucket_split(uint8_t *old, uint8_t *new, uint32_t page_size);
 

@@ -9,6 +9,7 @@
 
 #include "store/base.h"
 #include "store/commit_apply.h"
+#include "store/ids_bucket.h"
 #include "store/store_private.h"
 
 static bool id_fits(size_t len)
@@ -27,8 +28,8 @@ static bool id_fits(size_t len)
  * or it was given to such a record before. Then the value goes into one that was never used. own: the
  * id has this slot already.
  */
-static int prepare_put(struct store *store, struct store_entry *entry, bool own, uint32_t old_slot,
-		       const void *value)
+static int prepare_put(struct store *store, struct store_entry *entry, struct ids_place *place,
+		       bool own, uint32_t old_slot, const void *value)
 {
 	struct slots_entry there;
 	int err = slots_get(&store->slots, entry->slot, &there);
@@ -40,11 +41,11 @@ static int prepare_put(struct store *store, struct store_entry *entry, bool own,
 	else
 		err = 0;
 	if (err == 0)
-		err = commit_prepare_put(store, entry, old_slot, value);
+		err = commit_prepare_put(store, entry, place, old_slot, value);
 	if ((err == ERR_DAMAGED || err == ERR_IO) && slots_lost(&store->slots, entry->slot)) {
 		err = slots_take_new(&store->slots, &entry->slot);
 		if (err == 0)
-			err = commit_prepare_put(store, entry, old_slot, value);
+			err = commit_prepare_put(store, entry, place, old_slot, value);
 	}
 	return err;
 }
@@ -52,7 +53,8 @@ static int prepare_put(struct store *store, struct store_entry *entry, bool own,
 static int replay_put(struct store *store, const struct wal_record *record)
 {
 	const struct format_put *put = (const struct format_put *)record->payload;
-	struct store_entry entry = {0}, old = {0};
+	struct store_entry entry = {0};
+	struct ids_place place;
 	uint32_t id_len, size, old_slot = STORE_NO_SLOT;
 	bool own;
 	int err;
@@ -72,17 +74,17 @@ static int replay_put(struct store *store, const struct wal_record *record)
 	entry.attr.mode = get_u32(put->mode);
 	entry.attr.uid = get_u32(put->uid);
 	entry.attr.gid = get_u32(put->gid);
-	err = ids_find(&store->ids, entry.id, id_len, &old);
-	own = err == 0 && old.slot == entry.slot;
-	if (err == 0 && !own)
-		old_slot = old.slot;
-	else if (err != 0 && err != ERR_ABSENT)
+	err = ids_locate(&store->ids, entry.id, id_len, &place);
+	if (err != 0 && err != ERR_ABSENT)
 		return err;
-	err = prepare_put(store, &entry, own, old_slot,
+	own = err == 0 && get_u32(place.found->slot) == entry.slot;
+	if (err == 0 && !own)
+		old_slot = get_u32(place.found->slot);
+	err = prepare_put(store, &entry, &place, own, old_slot,
 			  record->payload + sizeof(*put) + round_up(id_len, 8));
 	if (err == 0) {
 		commit_lock_tables(store);
-		commit_apply_put(store, &entry, old_slot, record->lsn);
+		commit_apply_put(store, &entry, &place, old_slot, record->lsn);
 		commit_unlock_tables(store, record->lsn);
 	}
 	return err;
@@ -91,19 +93,22 @@ static int replay_put(struct store *store, const struct wal_record *record)
 static int replay_delete(struct store *store, const struct wal_record *record)
 {
 	const char *id = (const char *)record->payload;
-	struct store_entry entry = {0};
+	struct ids_place place;
+	uint32_t slot = STORE_NO_SLOT;
 	int err;
 
 	if (!id_fits(record->length))
 		return ERR_DAMAGED;
-	err = ids_find(&store->ids, id, record->length, &entry);
-	if (err == 0)
-		err = commit_prepare_existing(store, &entry);
+	err = ids_locate(&store->ids, id, record->length, &place);
+	if (err == 0) {
+		slot = get_u32(place.found->slot);
+		err = commit_prepare_delete(store, id, record->length, &place);
+	}
 	if (err != 0)
 		return err == ERR_ABSENT ? ERR_DAMAGED : err;
 	commit_lock_tables(store);
-	ids_remove(&store->ids, id, record->length);
-	commit_apply_dead(store, entry.slot, record->lsn);
+	ids_remove_at(&store->ids, &place);
+	commit_apply_dead(store, slot, record->lsn);
 	commit_unlock_tables(store, record->lsn);
 	return 0;
 }
@@ -145,6 +150,7 @@ static int replay_setattr(struct store *store, const struct wal_record *record)
 	const struct format_setattr *head = (const struct format_setattr *)record->payload;
 	const char *id = (const char *)record->payload + sizeof(*head);
 	struct store_entry entry = {0};
+	struct ids_place place;
 	uint32_t id_len;
 	int err;
 
@@ -153,9 +159,11 @@ static int replay_setattr(struct store *store, const struct wal_record *record)
 	id_len = get_u32(head->id_length);
 	if (!id_fits(id_len) || record->length != sizeof(*head) + id_len)
 		return ERR_DAMAGED;
-	err = ids_find(&store->ids, id, id_len, &entry);
-	if (err == 0)
-		err = ids_reserve(&store->ids, id, id_len);
+	err = ids_locate(&store->ids, id, id_len, &place);
+	if (err == 0) {
+		ids_bucket_entry(place.found, &entry);
+		err = ids_reserve_at(&store->ids, id, id_len, &place);
+	}
 	if (err != 0)
 		return err == ERR_ABSENT ? ERR_DAMAGED : err;
 	entry.attr.mtime_ns = (int64_t)get_u64(head->mtime_ns);
@@ -163,7 +171,7 @@ static int replay_setattr(struct store *store, const struct wal_record *record)
 	entry.attr.uid = get_u32(head->uid);
 	entry.attr.gid = get_u32(head->gid);
 	commit_lock_tables(store);
-	ids_put(&store->ids, &entry);
+	ids_put_at(&store->ids, &place, &entry);
 	commit_unlock_tables(store, record->lsn);
 	return 0;
 }

@@ -49,9 +49,10 @@ static void put(uint8_t *page, struct fuzz_input *in)
 
 	entry.id_len = (uint16_t)some_id(in, entry.id);
 	hash = some_hash(in);
-	if (ids_bucket_room(page, PAGE) < ids_bucket_entry_size(entry.id_len))
+	found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
+	if (ids_bucket_room(page, PAGE) < ids_bucket_growth(found, entry.id_len))
 		return;
-	ids_bucket_put(page, PAGE, hash, &entry);
+	ids_bucket_put(page, PAGE, found, hash, &entry);
 	found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
 	FUZZ_ASSERT(found != NULL && get_u32(found->slot) == entry.slot);
 }
@@ -107,12 +108,15 @@ static void use(uint8_t *page, struct fuzz_input *in)
 		} else if (what < 4) {
 			put(page, in);
 		} else if (what < 7) {
+			const struct format_entry *found;
 			uint64_t hash = some_hash(in);
 
 			len = some_id(in, id);
 			before = walk(page);
-			ids_bucket_remove(page, PAGE, hash, id, len);
-			FUZZ_ASSERT(walk(page) + 1 >= before);
+			found = ids_bucket_find(page, PAGE, hash, id, len);
+			if (found != NULL)
+				ids_bucket_remove(page, PAGE, found);
+			FUZZ_ASSERT(walk(page) + (found != NULL) == before);
 		} else {
 			split(page);
 		}

@@ -35,6 +35,22 @@ static uint64_t hash_of(unsigned i)
 	return i * 0x9e3779b97f4a7c15u;
 }
 
+static const struct format_entry *find_one(const uint8_t *page, unsigned i)
+{
+	struct store_entry entry = entry_of(i);
+
+	return ids_bucket_find(page, PAGE, hash_of(i), entry.id, entry.id_len);
+}
+
+/* When it is there. */
+static void remove_one(uint8_t *page, unsigned i)
+{
+	const struct format_entry *found = find_one(page, i);
+
+	if (found != NULL)
+		ids_bucket_remove(page, PAGE, found);
+}
+
 static unsigned fill(uint8_t *page, unsigned first)
 {
 	unsigned i = first;
@@ -80,9 +96,8 @@ static void test_packing(void **state)
 	entry.id[0] = 'x';
 	assert_null(ids_bucket_find(page, PAGE, hash_of(3), entry.id, entry.id_len));
 	for (unsigned i = 0; i < n; i += 2) {
-		entry = entry_of(i);
-		ids_bucket_remove(page, PAGE, hash_of(i), entry.id, entry.id_len);
-		ids_bucket_remove(page, PAGE, hash_of(i), entry.id, entry.id_len);
+		remove_one(page, i);
+		assert_null(find_one(page, i));
 		assert_true(ids_bucket_valid(page, PAGE));
 	}
 	for (unsigned i = 0; i < n; i++)
@@ -110,13 +125,6 @@ static void pack(uint8_t *page, uint32_t depth, unsigned n, uint64_t without)
 		if ((without >> i & 1) == 0)
 			ids_bucket_add(page, PAGE, hash_of(i), &entry);
 	}
-}
-
-static void remove_one(uint8_t *page, unsigned i)
-{
-	struct store_entry entry = entry_of(i);
-
-	ids_bucket_remove(page, PAGE, hash_of(i), entry.id, entry.id_len);
 }
 
 /* What was taken out leaves nothing: the page is the one that never had it. Any entry, any pair. */
@@ -199,24 +207,27 @@ static void test_put(void **state)
 	(void)state;
 	pack(page, 0, N, 0);
 	for (unsigned i = 0; i < N; i++) {
-		const struct format_entry *at;
+		const struct format_entry *at = find_one(page, i);
 
 		entry = entry_of(i);
-		at = ids_bucket_find(page, PAGE, hash_of(i), entry.id, entry.id_len);
+		assert_int_equal(ids_bucket_growth(at, entry.id_len), 0);
 		entry.slot = 1000 + i;
-		ids_bucket_put(page, PAGE, hash_of(i), &entry);
+		ids_bucket_put(page, PAGE, at, hash_of(i), &entry);
 		assert_int_equal(get_u32(at->slot), 1000 + i);
 		entry.slot = i * 3;
-		ids_bucket_put(page, PAGE, hash_of(i), &entry);
+		ids_bucket_put(page, PAGE, at, hash_of(i), &entry);
 	}
 	pack(want, 0, N, 0);
 	assert_memory_equal(page, want, PAGE);
 	lengthen_first(page, 24);
 	assert_true(ids_bucket_valid(page, PAGE));
 	entry = entry_of(0);
-	ids_bucket_put(page, PAGE, hash_of(0), &entry);
+	assert_int_equal(ids_bucket_growth(find_one(page, 0), entry.id_len), 0);
+	ids_bucket_put(page, PAGE, find_one(page, 0), hash_of(0), &entry);
 	pack(want, 0, N, 1);
-	ids_bucket_put(want, PAGE, hash_of(0), &entry);
+	assert_int_equal(ids_bucket_growth(NULL, entry.id_len),
+			 ids_bucket_entry_size(entry.id_len));
+	ids_bucket_put(want, PAGE, NULL, hash_of(0), &entry);
 	assert_memory_equal(page, want, PAGE);
 	assert_true(holds(page, 0) && holds(page, N - 1));
 	mem_free(page);
@@ -352,8 +363,7 @@ static void test_random_damage(void **state)
 		for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL;)
 			ids_bucket_entry(entry, &out);
 		for (unsigned i = 0; i < 5; i++) {
-			out = entry_of(i);
-			ids_bucket_remove(page, PAGE, hash_of(i), out.id, out.id_len);
+			remove_one(page, i);
 		}
 		ids_bucket_split(page, other, PAGE);
 		assert_true(ids_bucket_valid(page, PAGE) || ids_bucket_depth(page) > 63);
