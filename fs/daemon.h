@@ -7,11 +7,12 @@
 #ifndef VECFS_FS_DAEMON_H
 #define VECFS_FS_DAEMON_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct daemon {
-	int pipe;	 /* to the waiting parent, or -1 */
-	bool background; /* stderr leads nowhere any more */
+	int pipe;		/* to the waiting parent, or -1 */
+	atomic_bool background; /* stderr leads nowhere any more */
 };
 
 /*
@@ -27,11 +28,11 @@ void daemon_settle(void);
 void daemon_harden(void);
 
 /*
- * Says that the work is ready: detaches from the terminal, lets the parent go, and tells systemd.
+ * Says that the work is ready, once: detaches from the terminal, lets the parent go, and tells systemd.
  * False when the parent is gone (interrupted): then nobody wants the work any more.
  */
 bool daemon_ready(struct daemon *daemon);
-/* Gives the sentence to the parent, which says it, or says it here. */
+/* Gives the sentence to the parent while that waits, which says it; or says it here. */
 void daemon_fail(struct daemon *daemon, const char *sentence);
 /* A line for whoever may listen: stderr, in the background the system's log. */
 void daemon_say(const struct daemon *daemon, const char *sentence);

@@ -41,7 +41,7 @@ struct fs {
 	struct inode_table *inodes;
 	struct notifier *notifier;
 	struct fuse_session *session;
-	const struct daemon *daemon;	 /* not owned; who is told besides status/errors, or NULL */
+	struct daemon *daemon;		 /* not owned; who is told besides status/errors, or NULL */
 	struct store_open_report opened; /* what opening the store did */
 	uint32_t uid, gid;		 /* who mounted: owner of everything but vectors */
 	uint64_t start_ns;		 /* STORE_CLOCK_REALTIME at mount: times of virtual files */

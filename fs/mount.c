@@ -3,7 +3,8 @@
  *
  * The order: options and paths are judged; a dead mount of ours is detached; the process forks; the
  * child opens the store (making it when it is missing), then the collection, then the session, and
- * mounts; only then does the parent leave. Everything is taken down in the reverse order.
+ * mounts, and serves; at the kernel's first request (op_init) the parent leaves. Everything is taken
+ * down in the reverse order.
  *
  * Invariant: the program never opens a path below its own mount point.
  */
@@ -220,6 +221,9 @@ static int open_fs(struct mount *mount, struct err_msg *msg)
 		return rc;
 	rc = fs_init(fs);
 	mount->fs_ready = rc == 0;
+	if (rc == ERR_AGAIN)
+		return err_set(msg, rc, "there is no thread for notices to the kernel; %s",
+			       MOUNT_SESSION_MORE_THREADS);
 	return explain(rc, "cannot start", msg);
 }
 
@@ -273,36 +277,31 @@ static int serve(struct mount *mount)
 {
 	struct err_msg msg = {{0}};
 	char last[160];
-	int rc, code = 0;
+	int rc, rc_close;
+	bool served = false;
 
 	mount_session_block_signals();
 	daemon_settle();
 	rc = open_all(mount, &msg);
-	if (rc != 0) {
-		(void)close_all(mount); /* the first failure is the one to tell */
-		daemon_fail(&mount->daemon, msg.text);
-		return 1;
-	}
-	daemon_harden();
-	if (daemon_ready(&mount->daemon)) {
+	if (rc == 0) {
+		served = true;
+		daemon_harden();
 		rc = mount_session_run(&mount->fs, &mount->options, &msg);
-		if (rc != 0) {
-			daemon_say(&mount->daemon, msg.text);
-			code = 1;
-		}
 		daemon_notify("STOPPING=1");
 	}
-	rc = close_all(mount);
-	if (rc != 0) {
+	rc_close = close_all(mount);
+	/* told after all is taken down, so that who hears it can try again */
+	if (rc != 0)
+		daemon_fail(&mount->daemon, msg.text);
+	if (served && rc_close != 0) {
 		snprintf(
 			last, sizeof(last),
 			"the last checkpoint failed: %s; the log has everything, and the next mount "
 			"replays it",
-			err_str(rc));
-		daemon_say(&mount->daemon, last);
-		code = 1;
+			err_str(rc_close));
+		daemon_fail(&mount->daemon, last);
 	}
-	return code;
+	return rc != 0 || rc_close != 0 ? 1 : 0;
 }
 
 /* --- before the fork --- */

@@ -208,12 +208,17 @@ int mount_session_run(struct fs *fs, const struct options *options, struct err_m
 
 	(void)sigaction(SIGUSR1, &wake, NULL);
 	if (pthread_create(&watcher, NULL, watch_signals, &watch) != 0)
-		return err_set(msg, ERR_AGAIN, "no thread to wait for signals");
+		return err_set(msg, ERR_AGAIN, "there is no thread to wait for signals; %s",
+			       MOUNT_SESSION_MORE_THREADS);
 	rc = options->single_thread ? fuse_session_loop(fs->session) :
 				      loop_threaded(fs->session, options->clone_fd);
 	atomic_store(&watch.ended, true);
 	(void)pthread_kill(watcher, SIGTERM); /* it may still wait for one */
 	(void)pthread_join(watcher, NULL);
+	if (rc == -1 || rc == -ENOMEM) /* -1: libfuse has no thread */
+		return err_set(msg, ERR_AGAIN,
+			       "there is no thread or no memory to serve requests; %s",
+			       MOUNT_SESSION_MORE_THREADS);
 	if (rc < 0)
 		return err_set(msg, ERR_IO, "the connection to the kernel failed: %s",
 			       strerror(-rc));

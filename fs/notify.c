@@ -92,7 +92,7 @@ int notifier_new(struct fuse_session *session, struct notifier **notifier_out)
 		pthread_cond_destroy(&notifier->wake);
 		pthread_mutex_destroy(&notifier->lock);
 		mem_free(notifier);
-		return ERR_LIMIT;
+		return ERR_AGAIN;
 	}
 	*notifier_out = notifier;
 	return 0;

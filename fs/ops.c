@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/daemon.h"
 #include "fs/handle.h"
 #include "fs/names.h"
 #include "fs/notify.h"
@@ -64,13 +65,16 @@ static void op_init(void *data, struct fuse_conn_info *conn)
 	 * O_TRUNC: see vecfile.h. Killing of set-user-id bits is left to the kernel, which does it
 	 * by setattr.
 	 */
+	struct fs *fs = data;
 	const unsigned unwanted = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC |
 				  FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
 				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
 
-	(void)data;
 	conn->want = (conn->want & ~unwanted) | (conn->capable & wanted);
 	conn->max_write = MAX_WRITE;
+	/* Only now is it sure that a thread serves requests. Who asked may be gone: then it was in vain. */
+	if (fs->daemon != NULL && !daemon_ready(fs->daemon))
+		fuse_session_exit(fs->session);
 }
 
 /* --- names --- */

@@ -134,7 +134,9 @@ int store_open(struct store_io *io, const struct store_opts *opts, struct store 
 	if (err == 0 && !opts->read_only && opts->background) {
 		err = checkpoint_start_threads(store);
 		if (err != 0)
-			(void)err_set(msg, err, "the checkpoint thread cannot be started");
+			(void)err_set(msg, err,
+				      "the threads for checkpoints cannot be started; raise the "
+				      "limits on memory and processes (ulimit -v, ulimit -u)");
 	}
 	wal_report_release(&log);
 	if (err != 0) {

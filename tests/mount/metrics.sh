@@ -145,6 +145,20 @@ if [ -z "${SAN:-}" ]; then
 		fi
 	done
 fi
+# A limit that is nearly enough: refused in words before the command returns, or served.
+if [ -z "${SAN:-}" ]; then
+	refusals=0
+	for ((limit = 120000; limit <= 240000; limit += 4000)); do
+		if said=$(ulimit -v $limit && "$program" "$store" "$M" 2>&1); then
+			[ -e "$M/status/metrics" ] || fail "ulimit -v $limit" "no mount, although the command returned 0"
+			leave "$store"
+		else
+			refusals=$((refusals + 1))
+			[[ $said == *"vecfs: "*"ulimit -v"* ]] || fail "ulimit -v $limit" "$said"
+		fi
+	done
+	ok "some of these limits were too low ($refusals)" [ "$refusals" -gt 0 ]
+fi
 exits "and the store is whole" 0 clean -- "$program" check "$store"
 
 tests_end
