@@ -20,8 +20,8 @@ static const char help[] =
 	"\n"
 	"Reads what can still be read of the store STORE, which may be damaged anywhere and must not be\n"
 	"mounted, and saves it into the new store OUT. STORE is not changed, an existing OUT not\n"
-	"overwritten. What is lost is listed. Exit code: 0 all vectors are saved, 4 something is lost,\n"
-	"8 could not run; then there is no OUT.\n";
+	"overwritten. What is lost is listed. Exit code: 0 all vectors are saved, 4 something is lost or\n"
+	"cannot be verified, 8 could not run; then there is no OUT.\n";
 
 struct recover {
 	struct cmd_output output;

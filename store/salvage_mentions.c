@@ -196,6 +196,17 @@ bool salvage_log_covers(const struct salvage_log *log, uint64_t from, uint64_t t
 	return true;
 }
 
+/* Whether the records of a segment cannot be verified. */
+static bool is_unverified(const struct wal_salvage *wal, uint64_t seq)
+{
+	size_t n = 0, i = 0;
+	const struct wal_salvage_segment *segments = wal_salvage_segments(wal, &n);
+
+	while (i < n && segments[i].seq != seq)
+		i++;
+	return i < n && segments[i].unverified;
+}
+
 static int read_mentioned(struct salvage_log *log, size_t i, struct wal_record *record_out)
 {
 	const struct salvage_mention *mention = &log->mentions[i];
@@ -203,6 +214,7 @@ static int read_mentioned(struct salvage_log *log, size_t i, struct wal_record *
 
 	if (err == 0 && record_out->lsn != mention->lsn)
 		err = ERR_DAMAGED;
+	log->trusted = log->trusted || (err == 0 && is_unverified(log->wal, mention->seq));
 	return err;
 }
 

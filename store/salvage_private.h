@@ -133,6 +133,8 @@ struct salvage_log {
 	size_t n_puts;
 	uint32_t gaps;		 /* parts of the log that are missing, so far */
 	uint64_t contradictions; /* records that did not fit what was before them */
+	bool trusted;		 /* a record that cannot be verified was read again */
+	bool trust_said;	 /* that there are such records */
 };
 
 void salvage_log_release(struct salvage_log *log);

@@ -142,13 +142,15 @@ static uint64_t judge_segments(struct salvage *s)
 				    " belongs to another store or another version of "
 				    "the program; nothing was taken from it",
 				    segments[i].seq);
-		else if (segments[i].unverified && segments[i].records > 0)
+		else if (segments[i].unverified && segments[i].records > 0) {
+			s->log.trust_said = true;
 			salvage_say(
-				s, false,
+				s, true,
 				"the header of log segment %" PRIu64 " is lost: its %" PRIu64
-				" records follow each other rightly, but what they hold cannot be "
-				"verified",
+				" records follow each other rightly and were taken, but what they "
+				"hold cannot be verified",
 				segments[i].seq, segments[i].records);
+		}
 		if (segments[i].refused)
 			salvage_say(s, false, "parts of log segment %" PRIu64 " cannot be read",
 				    segments[i].seq);
@@ -229,6 +231,11 @@ static void say_left_over(struct salvage *s)
 {
 	struct salvage_log *log = &s->log;
 
+	if (log->trusted && !log->trust_said)
+		salvage_say(
+			s, true,
+			"names or values were taken from a log segment whose header is lost; they "
+			"cannot be verified");
 	if (log->contradictions > 0)
 		salvage_say(s, false,
 			    "%" PRIu64 " records of the log do not fit what came before them",

@@ -472,6 +472,42 @@ static void test_blocks_of_log(void **state)
 	print_message("%u damaged blocks of logs\n", cases);
 }
 
+/* Records without their salt are taken on trust: everything is saved, but nobody may call that whole. */
+static void test_unverified(void **state)
+{
+	static const enum salvage_world_kind kinds[] = {WORLD_KILLED, WORLD_YOUNG};
+	uint32_t trusted = 0;
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
+		struct salvage_world *w = salvage_world_new(kinds[k], 10);
+		struct places places = {.n = 0};
+
+		assert_int_equal(salvage_world_walk(w->medium, note_place, &places), 0);
+		for (uint64_t seq = places.at[0].seq; seq <= places.at[places.n - 1].seq; seq++) {
+			struct io_mem *medium = io_mem_clone(w->medium);
+			struct result *r;
+			size_t len = 0;
+
+			damage_bytes(io_mem_segment(medium, seq, &len), 0, FORMAT_BLOCK, ZERO);
+			r = salvage(medium, NULL);
+			assert_int_equal(r->err, 0);
+			for (uint32_t id = 0; id < WORLD_IDS; id++)
+				assert_true(is_right(w, r, id));
+			if (strstr(r->text, "cannot be verified") != NULL) {
+				trusted++;
+				assert_true(r->report.losses > 0);
+			} else {
+				assert_int_equal(r->report.losses, 0);
+			}
+			free_result(r);
+			io_mem_free(medium);
+		}
+		salvage_world_free(w);
+	}
+	assert_true(trusted > 0);
+}
+
 /* --- several places at once --- */
 
 static void damage_anywhere(struct io_mem *medium, const struct places *places)
@@ -811,6 +847,7 @@ int main(void)
 		cmocka_unit_test(test_one_slot_alone),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_blocks_of_log),
+		cmocka_unit_test(test_unverified),
 		cmocka_unit_test(test_many_places),
 		cmocka_unit_test(test_truncated_head),
 		cmocka_unit_test(test_truncated_log),
