@@ -17,9 +17,9 @@
 static const char help[] =
 	"usage: vecfs check STORE\n"
 	"\n"
-	"Reads everything in a store that is not mounted and verifies it. Changes nothing. Each finding\n"
-	"says where it is and what to do. Progress is shown on a terminal. The options of fsck(8) -a, -p,\n"
-	"-y, -n and -f are accepted and change nothing.\n"
+	"Reads everything in a store that is not mounted, or only read-only, and verifies it. Changes\n"
+	"nothing. Each finding says where it is and what to do. Progress is shown on a terminal. The options\n"
+	"of fsck(8) -a, -p, -y, -n and -f are accepted and change nothing.\n"
 	"\n"
 	"Exit code: 0 clean, 4 damage found, 8 could not run.\n";
 

@@ -30,7 +30,7 @@ static const char help[] =
 struct view {
 	char where[4200];
 	char metric[16];
-	bool mounted;
+	bool mounted, read_only;
 	uint64_t dim, vectors, pending, page_size;
 	uint64_t file_bytes, free_bytes, wal_bytes;
 	uint64_t cache_bytes; /* of the mount; 0 when there is none */
@@ -191,6 +191,7 @@ static void view_mount(const char *metrics, const char *config, struct view *vie
 	if (metric != NULL)
 		snprintf(view->metric, sizeof(view->metric), "%.*s", (int)strcspn(metric, "\""),
 			 metric);
+	view->read_only = after(config, "  \"read_only\": true") != NULL;
 	view->dim = count_after(config, "  \"dim\": ");
 	view->page_size = count_after(config, "  \"page_size\": ");
 	view->cache_bytes = count_after(config, "  \"cache_bytes\": ");
@@ -284,7 +285,8 @@ static void print_view(const struct view *view)
 	print_advice(view);
 	printf("%-12s %s\n", "damaged",
 	       view->damaged[0] != '\0' ? view->damaged :
-	       view->mounted		? "no sign of it; echo verify > status/control looks" :
+	       view->mounted && !view->read_only ?
+					  "no sign of it; echo verify > status/control looks" :
 					  "no sign of it; vecfs check looks at everything");
 }
 

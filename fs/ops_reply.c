@@ -135,8 +135,10 @@ static void explain(struct ops_request *r, int code)
 		(void)store_explain_tables(r->fs->store, code, &r->call.msg);
 	inode_names_unlock(r->fs->inodes);
 	if (r->call.msg.text[0] == '\0')
-		(void)err_set(&r->call.msg, code,
-			      "%s; verify says more: echo verify > status/control", err_str(code));
+		(void)err_set(&r->call.msg, code, "%s; %s", err_str(code),
+			      r->fs->opts.read_only ?
+				      "vecfs check says more, also beside a read-only mount" :
+				      "verify says more: echo verify > status/control");
 }
 
 void ops_fail(struct ops_request *r, int code)

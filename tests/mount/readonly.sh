@@ -101,6 +101,7 @@ fi
 # A second reader is let in beside one; a writer is not.
 mount_store "$bad" "$M" ro || fail "mounting"
 exits "check beside a read-only mount" 0 "700 vectors" -- "$program" check "$bad"
+exits "stat of it names check, as its status/control cannot be written" 0 "vecfs check looks" -- "$program" stat "$M"
 leave "$bad"
 
 # --- logs ---
