@@ -365,15 +365,11 @@ int store_graph_reset(struct store *store)
 
 int store_sync(struct store *store)
 {
-	uint64_t lsn;
 	int err;
 
 	if (store->wal == NULL || atomic_load(&store->poisoned))
 		return ERR_READONLY;
-	(void)pthread_mutex_lock(&store->commit_lock);
-	lsn = store->last_lsn;
-	(void)pthread_mutex_unlock(&store->commit_lock);
-	err = wal_sync(store->wal, lsn);
+	err = wal_sync_all(store->wal);
 	if (err != 0)
 		store_poison(store);
 	return err;

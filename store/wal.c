@@ -1,5 +1,5 @@
 /*
- * wal.c - the life of a log and its segments; records and syncs are in wal_append.c.
+ * wal.c - the life of a log and its segments; records are in wal_append.c, syncs in wal_sync.c.
  *
  * A segment is created whole (header, and an empty block for the proof) before it is used. A
  * checkpoint makes the next segment ready (wal_prepare), moves the writer there (wal_switch), and
@@ -136,8 +136,9 @@ int wal_new(struct wal **wal_out, const struct wal_opts *opts, uint64_t seq, uin
 	wal = mem_zalloc(1, sizeof(*wal));
 	if (wal == NULL)
 		return ERR_NOMEM;
-	(void)pthread_mutex_init(&wal->lock, NULL); /* both cannot fail with default attributes */
-	(void)pthread_cond_init(&wal->synced, NULL);
+	(void)pthread_mutex_init(&wal->lock, NULL); /* none can fail with default attributes */
+	(void)pthread_cond_init(&wal->synced[0], NULL);
+	(void)pthread_cond_init(&wal->synced[1], NULL);
 	wal->opts = *opts;
 	wal->seq = seq;
 	wal->next_seq = seq + 1;
@@ -162,7 +163,8 @@ void wal_free(struct wal *wal)
 {
 	if (wal == NULL)
 		return;
-	(void)pthread_cond_destroy(&wal->synced); /* nobody waits any more */
+	(void)pthread_cond_destroy(&wal->synced[0]); /* nobody waits any more */
+	(void)pthread_cond_destroy(&wal->synced[1]);
 	(void)pthread_mutex_destroy(&wal->lock);
 	mem_free(wal->kept);
 	mem_free(wal->buf);

@@ -65,8 +65,13 @@ int wal_append(struct wal *wal, enum format_record_type type, const struct wal_p
  */
 bool wal_is_tight(struct wal *wal, bool reserve);
 
-/* Waits until lsn is durable, with one sync for all who wait. Any thread, no lock held. */
+/*
+ * Waits until lsn is durable, with one sync for all who wait; it may be delayed a little until more
+ * of them have come. Any thread, no lock held.
+ */
 int wal_sync(struct wal *wal, uint64_t lsn);
+/* The same for all that was appended before the call. */
+int wal_sync_all(struct wal *wal);
 
 /*
  * To be called about every second, without a lock of the caller: syncs what would be older than a

@@ -1,9 +1,8 @@
 /*
- * wal_append.c - writes records and makes them durable, many with one sync.
+ * wal_append.c - writes records.
  *
- * A record is assembled with its hash in one buffer and goes out with one write. A sync serves all
- * records that were written before it began; who comes later waits for the next one.
- * States, invariants and locks: wal_writer.h.
+ * A record is assembled with its hash in one buffer and goes out with one write. wal_sync.c makes it
+ * durable. States, invariants and locks: wal_writer.h.
  */
 #include "store/wal.h"
 
@@ -12,11 +11,10 @@
 #include "store/wal_format.h"
 #include "store/wal_writer.h"
 
-#define SECOND_NS 1000000000u
 #define KEEP_STEP                                                                                  \
 	(1u << 20) /* bytes of a segment that are asked for at once, if there are so many */
 
-static uint64_t now(struct wal *wal)
+uint64_t wal_writer_now(struct wal *wal)
 {
 	return wal->opts.io->ops->now_ns(wal->opts.io, STORE_CLOCK_MONOTONIC);
 }
@@ -28,6 +26,7 @@ void wal_writer_poison(struct wal *wal, int err)
 		wal->poisoned = true;
 		wal->poison_err = err;
 	}
+	wal_writer_wake(wal);
 	(void)pthread_mutex_unlock(&wal->lock);
 }
 
@@ -134,7 +133,7 @@ static void publish(struct wal *wal, const struct wal_record *record, uint32_t s
 	wal->marked = record->type == FORMAT_SYNC && record->durable_lsn + 1 == record->lsn;
 	if (wal->clean) {
 		wal->clean = false;
-		wal->dirty_ns = now(wal);
+		wal->dirty_ns = wal_writer_now(wal);
 	}
 	(void)pthread_mutex_unlock(&wal->lock);
 }
@@ -218,89 +217,4 @@ int wal_append(struct wal *wal, enum format_record_type type, const struct wal_p
 	publish(wal, &record.record, size);
 	*lsn_out = record.record.lsn;
 	return 0;
-}
-
-/* --- durability --- */
-
-/*
- * Syncs all records there are now. Entered and left with wal->lock held and with syncing set by
- * the caller; the lock is released meanwhile. Failure poisons the log: after it nobody can know
- * what is on the disk, and a second sync could succeed without having written it.
- */
-static int lead_sync(struct wal *wal)
-{
-	struct store_io *io = wal->opts.io;
-	uint64_t target = wal->last_lsn, seq = wal->seq, old_seq = wal->old_seq;
-	bool in_old = wal->durable_lsn < wal->old_lsn;
-	bool in_new = target > wal->old_lsn;
-	int err = 0;
-
-	wal->clean = true;
-	wal->syncs += (uint64_t)in_old + (uint64_t)in_new;
-	(void)pthread_mutex_unlock(&wal->lock);
-	if (in_old)
-		err = io->ops->log_sync(io, old_seq);
-	if (err == 0 && in_new)
-		err = io->ops->log_sync(io, seq);
-	(void)pthread_mutex_lock(&wal->lock);
-	wal->synced_ns = now(wal);
-	if (err == 0) {
-		wal->durable_lsn = target;
-	} else if (!wal->poisoned) {
-		wal->poisoned = true;
-		wal->poison_err = err;
-	}
-	return err;
-}
-
-int wal_sync(struct wal *wal, uint64_t lsn)
-{
-	int err = 0;
-
-	(void)pthread_mutex_lock(&wal->lock);
-	if (wal->poisoned)
-		err = ERR_READONLY;
-	else if (lsn > wal->last_lsn)
-		err = ERR_INVALID;
-	if (wal->opts.durability == WAL_NONE)
-		lsn = 0;
-	while (err == 0 && wal->durable_lsn < lsn) {
-		if (wal->poisoned) {
-			err = wal->poison_err;
-		} else if (wal->syncing) {
-			(void)pthread_cond_wait(&wal->synced, &wal->lock);
-		} else {
-			wal->syncing = true;
-			err = lead_sync(wal);
-			wal->syncing = false;
-			(void)pthread_cond_broadcast(&wal->synced);
-		}
-	}
-	(void)pthread_mutex_unlock(&wal->lock);
-	return err;
-}
-
-int wal_tick(struct wal *wal, bool *wants_mark_out)
-{
-	uint64_t at, step = SECOND_NS, lsn = 0;
-	bool poisoned;
-
-	*wants_mark_out = false;
-	if (wal->opts.durability == WAL_NONE)
-		return wal_writer_check(wal);
-	at = now(wal);
-	(void)pthread_mutex_lock(&wal->lock);
-	poisoned = wal->poisoned;
-	if (wal->last_tick_ns != 0 && at - wal->last_tick_ns < step)
-		step = at - wal->last_tick_ns;
-	wal->last_tick_ns = at;
-	if (wal->durable_lsn < wal->last_lsn && !wal->clean &&
-	    at + step >= wal->dirty_ns + SECOND_NS)
-		lsn = wal->last_lsn;
-	else if (wal->durable_lsn == wal->last_lsn && wal->appends > 0 && !wal->marked)
-		*wants_mark_out = !poisoned && at >= wal->synced_ns + SECOND_NS;
-	(void)pthread_mutex_unlock(&wal->lock);
-	if (poisoned)
-		return ERR_READONLY;
-	return lsn != 0 ? wal_sync(wal, lsn) : 0;
 }

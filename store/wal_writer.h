@@ -1,5 +1,5 @@
 /*
- * wal_writer.h - the state of a log that is being written; private to wal.c and wal_append.c.
+ * wal_writer.h - the state of a log that is being written; private to wal.c, wal_append.c, wal_sync.c.
  *
  * Invariants:
  * 1. Record last_lsn ends at offset in segment seq, or seq holds no record. What lies behind is the
@@ -10,6 +10,8 @@
  * 4. bytes is the sum over kept; kept ascends and contains every segment that exists.
  * 5. Once poisoned, nothing is written or synced.
  * 6. After an append without reserve, kept_to >= offset + opts.room.
+ * 7. While nobody syncs and the log is not poisoned, one of those who wait, if any, is awake or has
+ *    its number in group.timed and wakes by itself.
  *
  * Locks: the caller's commit lock orders appends and the switch. wal->lock is held for a few
  * instructions, never during I/O. One sync runs at a time: its leader has set syncing.
@@ -28,6 +30,24 @@
 struct wal_writer_segment {
 	uint64_t seq;
 	uint64_t bytes;
+};
+
+/*
+ * Who waits for which sync. Syncs are numbered; one who waits sleeps on synced[number % 2] of the
+ * sync that serves it, so that the others are left asleep when it ends.
+ */
+struct wal_group {
+	uint64_t number;   /* of the sync that runs, or of the last one */
+	uint64_t target;   /* last LSN that it makes durable */
+	uint64_t timed;	   /* sync for which somebody looks after the time; 0 = none so far */
+	uint64_t until_ns; /* when the next one begins, whoever is missing */
+	uint64_t sync_ns;  /* what a sync takes, an exponential average */
+	unsigned served;   /* by sync number */
+	unsigned waiting;  /* for sync number + 1 */
+	unsigned stayed;   /* of waiting: were there when sync number ended */
+	unsigned expected; /* served and stayed, as of then: all who took part lately */
+	unsigned lean;	   /* so many syncs are not delayed, since that brought nobody */
+	unsigned lean_next;
 };
 
 struct wal {
@@ -53,9 +73,10 @@ struct wal {
 	uint64_t old_hash;	  /* self hash of record old_lsn */
 
 	pthread_mutex_t lock;
-	pthread_cond_t synced;
+	pthread_cond_t synced[2];
 
 	/* Guarded by lock. */
+	struct wal_group group;
 	uint64_t seq;
 	uint64_t last_lsn;
 	uint64_t durable_lsn;
@@ -80,6 +101,10 @@ int wal_writer_keep(struct wal *wal, uint64_t seq, uint64_t to, uint64_t *kept_t
 void wal_writer_left(struct wal *wal);
 /* ERR_READONLY once poisoned. Takes wal->lock. */
 int wal_writer_check(struct wal *wal);
+/* By the monotonic clock. */
+uint64_t wal_writer_now(struct wal *wal);
+/* Has all who wait look again. Under wal->lock. */
+void wal_writer_wake(struct wal *wal);
 /* The first err is what those get who wait for a sync. Takes wal->lock. */
 void wal_writer_poison(struct wal *wal, int err);
 /* True when the log is as it was after a write failed so; otherwise its state is not known. */
