@@ -20,15 +20,17 @@ void io_posix_wait(struct store_io *io, pthread_cond_t *cond, pthread_mutex_t *m
 {
 	struct timespec until = {0};
 
-	(void)io;				     /* all share the clocks */
-	(void)clock_gettime(CLOCK_REALTIME, &until); /* the clock of conditions; it exists */
+	(void)io; /* all share the clocks */
+	/* not the clock that people set: back by an hour, and what is due now would wait an hour */
+	(void)clock_gettime(CLOCK_MONOTONIC, &until); /* it exists */
 	until.tv_sec += (time_t)(ns / 1000000000u);
 	until.tv_nsec += (long)(ns % 1000000000u);
 	if (until.tv_nsec >= 1000000000) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	(void)pthread_cond_timedwait(cond, mutex, &until); /* woken or late: the caller looks */
+	/* woken or late: the caller looks */
+	(void)pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &until);
 }
 
 static int hex_digit(char c)
