@@ -256,6 +256,8 @@ $(filter $(B)/tests/fuzz/fuzz_fs_%,$(call programs,$(fuzz_src))): \
 
 $(B)/tests/recall/fashion: $(call objects,$(addprefix tests/demo/,idx.c truth.c answer.c files.c \
 	progress.c))
+$(B)/tests/bench/bench_durability: $(call objects,$(addprefix tests/bench/,durability.c \
+	group_commit.c))
 $(B)/tests/bench/nullfs $(B)/tests/crash/faultfs: %: %.o $(libstore)
 	$(link) $(fuse_libs)
 $(B)/tests/bench/write_files: $(B)/tests/bench/write_files.o $(B)/tests/demo/idx.o $(libstore)
@@ -297,5 +299,4 @@ commands:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
 	$(unit_src) $(outer_src) $(bench_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
-	tests/bench/nullfs.c \
-	tests/bench/write_files.c))
+	$(addprefix tests/bench/,nullfs.c write_files.c durability.c group_commit.c)))

@@ -6,7 +6,7 @@
  *   put      the same through the store alone: no linking
  *   recover  MB of log a second when a killed store is opened: scan, replay, checkpoint
  *   pause    the longest read and write while checkpoints run, on a store of many vectors
- *   close    put and sync by 8 threads against 1
+ *   close    put and sync by 8 threads against 1, as the disk is and with slower syncs
  *
  * Usage: bench_durability [-d DIRECTORY] [-r ROUNDS] [-n VECTORS] [PART]...
  * The store is made in DIRECTORY (build) and removed at the end.
@@ -17,138 +17,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ann/ann.h"
-#include "store/base.h"
-#include "store/err.h"
-#include "store/io.h"
 #include "store/mem.h"
-#include "store/store.h"
-
-#define DIM 784u
-#define ROUNDS_MAX 99u
-#define WRITERS 8u
+#include "tests/bench/durability.h"
 
 static const char *directory = "build";
-static unsigned rounds = 5;
 static uint32_t vectors = 1000000;
-static char path[4096];
-
-static void must(int err, const char *what, const struct err_msg *msg)
-{
-	if (err == 0)
-		return;
-	fprintf(stderr, "bench_durability: %s: %s %s\n", what, err_str(err),
-		msg != NULL ? msg->text : "");
-	exit(1);
-}
-
-static double seconds_of(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static double now(void)
-{
-	return seconds_of(CLOCK_MONOTONIC);
-}
-
-/* Of this process, all threads: steadier than time on a machine that others use too. */
-static double cpu(void)
-{
-	return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
-}
-
-static void remove_store(void)
-{
-	struct store_io *io;
-	uint64_t *seqs = NULL;
-	size_t n = 0;
-
-	must(io_posix_new(path, &io, NULL), "path", NULL);
-	if (io->ops->open(io, true, NULL) == 0 && io->ops->log_list(io, &seqs, &n) == 0)
-		for (size_t i = 0; i < n; i++)
-			must(io->ops->log_remove(io, seqs[i]), "remove", NULL);
-	mem_free(seqs);
-	io->ops->close(io);
-	(void)unlink(path); /* may not be there */
-}
-
-/* --- stores --- */
-
-struct bench {
-	struct store_io *io;
-	struct store *store;
-};
-
-static void open_store(struct bench *b, uint32_t value_size, const struct store_opts *opts)
-{
-	struct store_geometry geometry = {.value_size = value_size, .kind = ANN_L2};
-	struct err_msg msg = {{0}};
-
-	if (access(path, F_OK) != 0) {
-		must(io_posix_new(path, &b->io, &msg), "path", &msg);
-		must(store_create(b->io, &geometry, &msg), "create", &msg);
-		b->io->ops->close(b->io);
-	}
-	must(io_posix_new(path, &b->io, &msg), "path", &msg);
-	must(store_open(b->io, opts, &b->store, NULL, &msg), "open", &msg);
-}
-
-static void close_store(struct bench *b, bool orderly)
-{
-	if (orderly)
-		must(store_close(b->store), "close", NULL);
-	else
-		store_abandon(b->store);
-	b->io->ops->close(b->io);
-}
-
-/* Numbers as of an embedding: they hardly compress. */
-static void fill(uint32_t id, float *vector, uint32_t dim)
-{
-	uint64_t z = (uint64_t)id * 0x9e3779b97f4a7c15u;
-
-	for (uint32_t i = 0; i < dim; i++) {
-		z += 0x9e3779b97f4a7c15u;
-		z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-		vector[i] = (float)(int32_t)(z >> 32) * 0x1p-31f;
-	}
-}
-
-static void put(struct store *store, uint32_t id, uint32_t dim)
-{
-	static _Thread_local float vector[DIM];
-	struct store_attr attr = {.mode = 0600};
-	char name[32];
-	int len = snprintf(name, sizeof(name), "v%u", (unsigned)id);
-
-	fill(id, vector, dim);
-	store_wait_room(store);
-	must(store_put(store, name, (size_t)len, vector, dim * sizeof(float), &attr, 0, NULL, NULL,
-		       NULL),
-	     "put", NULL);
-}
-
-/* --- figures --- */
 
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return (x > y) - (x < y);
-}
-
-static void show_spread(const char *what, double *values, unsigned n)
-{
-	qsort(values, n, sizeof(*values), compare);
-	printf("%s: median %.3f (%.3f ... %.3f), %u rounds\n", what, values[n / 2], values[0],
-	       values[n - 1], n);
 }
 
 /* --- log against none --- */
@@ -168,26 +50,26 @@ static double linked_rate(enum wal_durability durability)
 	double start, rate;
 	uint64_t ino;
 
-	remove_store();
-	open_store(&b, DIM * 4, &opts);
-	must(ann_open(b.store, &ann_opts, &ann, NULL, NULL), "collection", NULL);
-	start = now();
+	bench_remove();
+	bench_open(&b, DIM * 4, &opts);
+	bench_must(ann_open(b.store, &ann_opts, &ann, NULL, NULL), "collection", NULL);
+	start = bench_now();
 	for (uint32_t id = 0; id < N; id++) {
 		char name[32];
 		int len = snprintf(name, sizeof(name), "v%u", (unsigned)id);
 
-		fill(id, vector, DIM);
+		bench_fill(id, vector, DIM);
 		ann_wait_room(ann);
-		must(ann_put(ann, name, (size_t)len, vector, DIM, &attr, 0, &ino, NULL), "put",
-		     NULL);
+		bench_must(ann_put(ann, name, (size_t)len, vector, DIM, &attr, 0, &ino, NULL),
+			   "put", NULL);
 	}
 	do {
 		usleep(1000);
 		ann_get_stats(ann, &stats);
 	} while (stats.pending > 0);
-	rate = N / (now() - start);
-	must(ann_close(ann), "close the collection", NULL);
-	close_store(&b, true);
+	rate = N / (bench_now() - start);
+	bench_must(ann_close(ann), "close the collection", NULL);
+	bench_shut(&b, true);
 	return rate;
 }
 
@@ -199,13 +81,13 @@ static double put_rate(enum wal_durability durability)
 	struct bench b;
 	double start, rate;
 
-	remove_store();
-	open_store(&b, DIM * 4, &opts);
-	start = now();
+	bench_remove();
+	bench_open(&b, DIM * 4, &opts);
+	start = bench_now();
 	for (uint32_t id = 0; id < N; id++)
-		put(b.store, id, DIM);
-	rate = N / (now() - start);
-	close_store(&b, true);
+		bench_store_put(b.store, id, DIM);
+	rate = N / (bench_now() - start);
+	bench_shut(&b, true);
 	return rate;
 }
 
@@ -213,7 +95,7 @@ static void bench_pairs(const char *what, double (*rate)(enum wal_durability))
 {
 	double ratios[ROUNDS_MAX];
 
-	for (unsigned r = 0; r < rounds; r++) {
+	for (unsigned r = 0; r < bench_rounds; r++) {
 		bool log_first = r % 2 == 0;
 		double first = rate(log_first ? WAL_LOG : WAL_NONE);
 		double second = rate(log_first ? WAL_NONE : WAL_LOG);
@@ -223,7 +105,7 @@ static void bench_pairs(const char *what, double (*rate)(enum wal_durability))
 		printf("%s: log %.0f/s, none %.0f/s, ratio %.3f\n", what, with, without, ratios[r]);
 		fflush(stdout);
 	}
-	show_spread(what, ratios, rounds);
+	bench_show_spread(what, ratios, bench_rounds);
 }
 
 /* --- recovery --- */
@@ -235,39 +117,39 @@ static void bench_recover_dim(uint32_t dim, uint32_t n)
 	struct store_opts load = {.cache_bytes = 2ull << 30, .read_only = true};
 	double scanned[ROUNDS_MAX], opened[ROUNDS_MAX];
 
-	for (unsigned r = 0; r < rounds; r++) {
+	for (unsigned r = 0; r < bench_rounds; r++) {
 		double start, middle, end, megabytes, busy, busy_open;
 		struct store_stats stats;
 		struct bench b;
 
-		remove_store();
-		open_store(&b, dim * 4, &opts);
+		bench_remove();
+		bench_open(&b, dim * 4, &opts);
 		for (uint32_t id = 0; id < n; id++)
-			put(b.store, id, dim);
-		must(store_sync(b.store), "sync", NULL);
+			bench_store_put(b.store, id, dim);
+		bench_must(store_sync(b.store), "sync", NULL);
 		store_get_stats(b.store, &stats);
 		megabytes = (double)stats.wal_bytes / 1e6;
-		close_store(&b, false);
-		start = now();
-		busy = cpu();
-		open_store(&b, 0, &load);
-		middle = now();
-		busy = cpu() - busy;
-		close_store(&b, false);
-		busy_open = cpu();
-		end = now();
-		open_store(&b, 0, &opts);
+		bench_shut(&b, false);
+		start = bench_now();
+		busy = bench_cpu();
+		bench_open(&b, 0, &load);
+		middle = bench_now();
+		busy = bench_cpu() - busy;
+		bench_shut(&b, false);
+		busy_open = bench_cpu();
+		end = bench_now();
+		bench_open(&b, 0, &opts);
 		scanned[r] = megabytes / (middle - start);
-		opened[r] = megabytes / (now() - end);
-		busy_open = cpu() - busy_open;
+		opened[r] = megabytes / (bench_now() - end);
+		busy_open = bench_cpu() - busy_open;
 		printf("recover, %u dimensions: %.0f MB of log; read and replay %.0f MB/s (%.2f s of "
 		       "processor), with the checkpoint %.0f MB/s (%.2f s)\n",
 		       (unsigned)dim, megabytes, scanned[r], busy, opened[r], busy_open);
 		fflush(stdout);
-		close_store(&b, true);
+		bench_shut(&b, true);
 	}
-	show_spread("recover, read and replay, MB/s", scanned, rounds);
-	show_spread("recover, with the checkpoint, MB/s", opened, rounds);
+	bench_show_spread("recover, read and replay, MB/s", scanned, bench_rounds);
+	bench_show_spread("recover, with the checkpoint, MB/s", opened, bench_rounds);
 }
 
 static void bench_recover(void)
@@ -301,7 +183,7 @@ static void *read_on(void *arg)
 	uint64_t z = 1;
 	size_t n = 0;
 
-	must(samples == NULL ? ERR_NOMEM : 0, "memory", NULL);
+	bench_must(samples == NULL ? ERR_NOMEM : 0, "memory", NULL);
 	while (!atomic_load(&p->stop)) {
 		float value[128];
 		char name[32];
@@ -310,10 +192,10 @@ static void *read_on(void *arg)
 
 		z = z * 6364136223846793005u + 1442695040888963407u;
 		len = snprintf(name, sizeof(name), "v%u", (unsigned)((z >> 33) % vectors));
-		start = now();
-		must(store_get(p->store, name, (size_t)len, NULL, value), "get", NULL);
+		start = bench_now();
+		bench_must(store_get(p->store, name, (size_t)len, NULL, value), "get", NULL);
 		if (n < SAMPLES)
-			samples[n++] = now() - start;
+			samples[n++] = bench_now() - start;
 		if (n % 64 == 0)
 			usleep(200);
 	}
@@ -329,13 +211,13 @@ static void *write_on(void *arg)
 	struct pauses *p = arg;
 	size_t n = 0;
 
-	must(samples == NULL ? ERR_NOMEM : 0, "memory", NULL);
+	bench_must(samples == NULL ? ERR_NOMEM : 0, "memory", NULL);
 	while (!atomic_load(&p->stop)) {
-		double start = now();
+		double start = bench_now();
 
-		put(p->store, atomic_fetch_add(&p->next, 1), 128);
+		bench_store_put(p->store, atomic_fetch_add(&p->next, 1), 128);
 		if (n < SAMPLES)
-			samples[n++] = now() - start;
+			samples[n++] = bench_now() - start;
 		usleep(100);
 	}
 	p->write_p999 = share(samples, n, 0.999);
@@ -348,16 +230,16 @@ static void *write_on(void *arg)
 static void measure_pauses(struct pauses *p, bool checkpoints, double seconds)
 {
 	pthread_t reader, writer;
-	double start = now();
+	double start = bench_now();
 	unsigned n = 0;
 
 	atomic_store(&p->stop, false);
 	(void)pthread_create(&reader, NULL, read_on, p);
 	(void)pthread_create(&writer, NULL, write_on, p);
-	while (now() - start < seconds) {
+	while (bench_now() - start < seconds) {
 		usleep(300000);
 		if (checkpoints) {
-			must(store_checkpoint(p->store), "checkpoint", NULL);
+			bench_must(store_checkpoint(p->store), "checkpoint", NULL);
 			n++;
 		}
 	}
@@ -376,89 +258,28 @@ static void bench_pause(void)
 	struct store_stats stats;
 	struct bench b;
 	struct pauses p = {0};
-	double start = now();
+	double start = bench_now();
 
-	remove_store();
-	open_store(&b, 128 * 4, &opts);
+	bench_remove();
+	bench_open(&b, 128 * 4, &opts);
 	for (uint32_t id = 0; id < vectors; id++)
-		put(b.store, id, 128);
-	must(store_checkpoint(b.store), "checkpoint", NULL);
-	printf("pause: %u vectors of 128 written in %.1f s\n", (unsigned)vectors, now() - start);
+		bench_store_put(b.store, id, 128);
+	bench_must(store_checkpoint(b.store), "checkpoint", NULL);
+	printf("pause: %u vectors of 128 written in %.1f s\n", (unsigned)vectors,
+	       bench_now() - start);
 	p.store = b.store;
 	atomic_store(&p.next, vectors);
-	for (unsigned r = 0; r < rounds; r++) {
+	for (unsigned r = 0; r < bench_rounds; r++) {
 		measure_pauses(&p, false, 4);
 		/* a burst between checkpoints, so that each has much to write */
 		for (uint32_t i = 0; i < 40000; i++)
-			put(b.store, atomic_fetch_add(&p.next, 1), 128);
+			bench_store_put(b.store, atomic_fetch_add(&p.next, 1), 128);
 		measure_pauses(&p, true, 4);
 	}
 	store_get_stats(b.store, &stats);
 	printf("pause: commits were stopped %.3f ms at most\n",
 	       (double)stats.checkpoint_pause_ns_max * 1e-6);
-	close_store(&b, true);
-}
-
-/* --- group commit --- */
-
-struct syncer {
-	struct store *store;
-	_Atomic uint32_t *next;
-	double until;
-	uint32_t done;
-};
-
-static void *sync_on(void *arg)
-{
-	struct syncer *s = arg;
-
-	while (now() < s->until) {
-		put(s->store, atomic_fetch_add(s->next, 1), 128);
-		must(store_sync(s->store), "sync", NULL);
-		s->done++;
-	}
-	return NULL;
-}
-
-static double sync_rate(struct store *store, unsigned threads, _Atomic uint32_t *next)
-{
-	const double seconds = 3;
-	struct syncer syncers[WRITERS];
-	pthread_t ids[WRITERS];
-	uint32_t done = 0;
-
-	for (unsigned t = 0; t < threads; t++) {
-		syncers[t] = (struct syncer){store, next, now() + seconds, 0};
-		(void)pthread_create(&ids[t], NULL, sync_on, &syncers[t]);
-	}
-	for (unsigned t = 0; t < threads; t++) {
-		(void)pthread_join(ids[t], NULL);
-		done += syncers[t].done;
-	}
-	return done / seconds;
-}
-
-static void bench_close(void)
-{
-	struct store_opts opts = {
-		.cache_bytes = 1 << 30, .durability = WAL_CLOSE, .background = true};
-	double ratios[ROUNDS_MAX];
-	_Atomic uint32_t next = 0;
-	struct bench b;
-
-	remove_store();
-	open_store(&b, 128 * 4, &opts);
-	for (unsigned r = 0; r < rounds; r++) {
-		double one = sync_rate(b.store, 1, &next),
-		       many = sync_rate(b.store, WRITERS, &next);
-
-		ratios[r] = many / one;
-		printf("close: 1 writer %.0f/s, %u writers %.0f/s, ratio %.2f\n", one, WRITERS,
-		       many, ratios[r]);
-		fflush(stdout);
-	}
-	show_spread("close, 8 writers against 1", ratios, rounds);
-	close_store(&b, true);
+	bench_shut(&b, true);
 }
 
 /* --- the parts --- */
@@ -489,15 +310,15 @@ int main(int argc, char **argv)
 		if (option == 'd')
 			directory = optarg;
 		else if (option == 'r')
-			rounds = (unsigned)strtoul(optarg, NULL, 10);
+			bench_rounds = (unsigned)strtoul(optarg, NULL, 10);
 		else if (option == 'n')
 			vectors = (uint32_t)strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
-	if (rounds == 0 || rounds > ROUNDS_MAX || vectors == 0)
+	if (bench_rounds == 0 || bench_rounds > ROUNDS_MAX || vectors == 0)
 		return 2;
-	(void)snprintf(path, sizeof(path), "%s/bench-durability-%ld", directory, (long)getpid());
+	bench_place(directory);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		bool wanted = optind == argc;
 
@@ -506,6 +327,6 @@ int main(int argc, char **argv)
 		if (wanted)
 			parts[i].run();
 	}
-	remove_store();
+	bench_remove();
 	return 0;
 }
