@@ -215,7 +215,8 @@ store-test-programs: $(call programs,$(filter tests/unit/test_store_% tests/tort
 	$(outer_src)))
 thread-programs: $(call programs,$(filter %_concurrent.c,$(unit_src)))
 outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
-bench-programs: $(call programs,$(bench_src)) $(B)/tests/bench/nullfs $(B)/tests/bench/write_files
+bench-programs: $(call programs,$(bench_src)) $(addprefix $(B)/tests/bench/,nullfs write_files \
+	write_vectors)
 demo-programs: $(B)/tests/demo/demo
 fuzz-programs: $(call programs,$(fuzz_src))
 
@@ -262,6 +263,9 @@ $(B)/tests/bench/nullfs $(B)/tests/crash/faultfs: %: %.o $(libstore)
 	$(link) $(fuse_libs)
 $(B)/tests/bench/write_files: $(B)/tests/bench/write_files.o $(B)/tests/demo/idx.o $(libstore)
 	$(link) $(libs)
+$(B)/tests/bench/write_vectors: $(call objects,$(addprefix tests/bench/,write_vectors.c \
+	durability.c)) $(libstore)
+	$(link) $(libs)
 $(B)/tests/demo/demo: $(call objects,$(demo_src)) $(libstore)
 	$(link) $(libs)
 
@@ -299,4 +303,5 @@ commands:
 .DELETE_ON_ERROR:
 -include $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
 	$(unit_src) $(outer_src) $(bench_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
-	$(addprefix tests/bench/,nullfs.c write_files.c durability.c group_commit.c)))
+	$(addprefix tests/bench/,nullfs.c write_files.c write_vectors.c durability.c \
+	group_commit.c)))
