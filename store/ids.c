@@ -100,6 +100,8 @@ static int locate(struct ids *ids, uint64_t hash, const char *id, size_t len,
 		return err;
 	place->page = (uint8_t *)(uintptr_t)page;
 	place->found = ids_bucket_find(page, ids->pager->page_size, hash, id, len);
+	if (place->found == NULL)
+		ids_bucket_prefetch_end(page);
 	return place->found != NULL ? 0 : ERR_ABSENT;
 }
 
@@ -116,6 +118,19 @@ int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *en
 	if (err == 0)
 		ids_bucket_entry(place.found, entry_out);
 	return err;
+}
+
+void ids_prefetch(struct ids *ids, const char *id, size_t len)
+{
+	uint32_t index = dir_index(ids, ids_hash(ids, id, len));
+	uint32_t per_page = ids->pager->page_size / 4;
+	const uint8_t *page = pager_peek(ids->pager, FORMAT_SPACE_DIR, index / per_page);
+
+	if (page != NULL)
+		page = pager_peek(ids->pager, FORMAT_SPACE_BUCKET,
+				  get_u32(page + (size_t)(index % per_page) * 4));
+	if (page != NULL)
+		ids_bucket_prefetch(page, ids->pager->page_size);
 }
 
 int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out)

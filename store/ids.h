@@ -53,6 +53,8 @@ uint64_t ids_hash(const struct ids *ids, const char *id, size_t len);
 int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *entry_out);
 /* The same, with the place, which is filled for ERR_ABSENT too. found says the slot and the rest. */
 int ids_locate(struct ids *ids, const char *id, size_t len, struct ids_place *place_out);
+/* Has the processor fetch what looking up an id will read, if it is in memory. Always a hint. */
+void ids_prefetch(struct ids *ids, const char *id, size_t len);
 /* The entry with this hash that holds this slot. */
 int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out);
 /* As store_list, but for the LSNs. */

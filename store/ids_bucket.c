@@ -15,6 +15,7 @@
 
 #define TAG_SIZE ((uint32_t)sizeof(struct format_tag))
 #define GROUP 16u /* items looked at together */
+#define LINE 64u  /* bytes that a processor fetches at once, most often */
 #define NONE UINT32_MAX
 
 static uint32_t used_bytes(const uint8_t *page)
@@ -128,6 +129,24 @@ const struct format_entry *ids_bucket_next(const uint8_t *page, uint32_t *at)
 	entry = (const struct format_entry *)(entries_of(page) + *at);
 	*at += get_u16(entry->length);
 	return entry;
+}
+
+void ids_bucket_prefetch(const uint8_t *page, uint32_t page_size)
+{
+	/* the table of a full bucket of short ids has a sixteenth of the page */
+	uint32_t table = page_size / 16;
+
+	__builtin_prefetch(page, 1);
+	for (uint32_t at = page_size - table; at < page_size; at += LINE)
+		__builtin_prefetch(page + at, 1);
+}
+
+void ids_bucket_prefetch_end(const uint8_t *page)
+{
+	const uint8_t *end = entries_of(page) + used_bytes(page);
+
+	__builtin_prefetch(end, 1);
+	__builtin_prefetch(end + LINE, 1);
 }
 
 /* A tag to look for, as bytes of an item in the order of the machine. */

@@ -30,6 +30,10 @@ void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth);
 
 /* Entries one after the other: *at starts at 0. NULL at the end. */
 const struct format_entry *ids_bucket_next(const uint8_t *page, uint32_t *at);
+/* Has the processor fetch what finding will read first. The page may be any. */
+void ids_bucket_prefetch(const uint8_t *page, uint32_t page_size);
+/* The same for where an entry will be added. */
+void ids_bucket_prefetch_end(const uint8_t *page);
 const struct format_entry *ids_bucket_find(const uint8_t *page, uint32_t page_size, uint64_t hash,
 					   const char *id, size_t len);
 /* An entry with this hash that holds this slot. */

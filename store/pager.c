@@ -493,6 +493,15 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t number, enu
 	}
 }
 
+const void *pager_peek(struct pager *pager, enum format_space space, uint32_t number)
+{
+	const struct pager_page *page = pager_page(pager, space, number);
+
+	if (page == NULL || atomic_load(&page->state) != PAGE_RESIDENT)
+		return NULL;
+	return frame_of(pager, chunk_of(pager, space, number), number);
+}
+
 /* Keeps the frozen content of a page that is about to change. group->lock held. */
 static int keep_preimage(struct pager *pager, struct pager_group *group, struct pager_ref ref,
 			 struct pager_page *page, const void *frame)

@@ -171,6 +171,13 @@ static int replay(void *ctx, const struct wal_record *record)
 	return commit_replay(store, record);
 }
 
+static void expect(void *ctx, const struct wal_record *record)
+{
+	struct store *store = ctx;
+
+	commit_expect(store, record);
+}
+
 /* The highest number of a segment that exists, 0 when there is none. */
 static int last_segment(struct store *store, uint64_t *seq_out)
 {
@@ -244,6 +251,7 @@ static int replay_log(struct store *store, struct store_open_report *report, str
 		.from_may_be_new = store->slot.clean,
 		.after_lsn = store->slot.ckpt_lsn,
 		.known_lsn = store->slot.ckpt_lsn,
+		.expect = expect,
 	};
 	uint64_t last;
 	int err = last_segment(store, &last);

@@ -176,6 +176,21 @@ static int replay_setattr(struct store *store, const struct wal_record *record)
 	return 0;
 }
 
+void commit_expect(struct store *store, const struct wal_record *record)
+{
+	const struct format_put *put = (const struct format_put *)record->payload;
+	uint32_t id_len;
+
+	if (record->type != FORMAT_PUT || record->length < sizeof(*put))
+		return;
+	id_len = get_u32(put->id_length);
+	if (!id_fits(id_len) || id_len > record->length - sizeof(*put))
+		return;
+	epoch_enter(store->epoch);
+	ids_prefetch(&store->ids, (const char *)record->payload + sizeof(*put), id_len);
+	epoch_leave(store->epoch);
+}
+
 int commit_replay(struct store *store, const struct wal_record *record)
 {
 	int err = ERR_DAMAGED;

@@ -86,6 +86,8 @@ void store_read_afresh(struct store_io *io);
 
 /* Applies a record of the log to memory, while recovering. */
 int commit_replay(struct store *store, const struct wal_record *record);
+/* What may be the next record to replay, see wal_scan_opts.expect: a hint, and no more. */
+void commit_expect(struct store *store, const struct wal_record *record);
 
 /* --- checkpoint.c --- */
 

@@ -168,6 +168,12 @@ struct wal_scan_opts {
 	 */
 	uint64_t after_lsn;
 	uint64_t known_lsn; /* an LSN known durable otherwise (a commit slot's), or 0 */
+	/*
+	 * May be NULL. Called with the visitor's ctx before a record is visited, with what may become
+	 * the next one, as far as it is in memory: type, payload and length alone are set, no hash was
+	 * compared, and nothing may follow from it but that it is soon needed.
+	 */
+	void (*expect)(void *ctx, const struct wal_record *record);
 };
 
 /*

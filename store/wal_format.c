@@ -104,26 +104,39 @@ uint64_t wal_format_put_record(uint8_t *bytes, const struct wal_format_record *f
 	return hash;
 }
 
+bool wal_format_get_head(const uint8_t *bytes, size_t available, struct wal_record *record_out)
+{
+	const struct format_record *at = (const struct format_record *)bytes;
+	uint32_t length;
+
+	if (available < WAL_FORMAT_RECORD_MIN || get_u16(at->magic) != FORMAT_RECORD_MAGIC)
+		return false;
+	length = get_u32(at->length);
+	if (length > WAL_FORMAT_PAYLOAD_MAX || wal_format_size(length) > available ||
+	    at->type[0] < FORMAT_PUT || at->type[0] > FORMAT_SYNC)
+		return false;
+	record_out->type = at->type[0];
+	record_out->payload = bytes + WAL_FORMAT_HEAD;
+	record_out->length = length;
+	return true;
+}
+
 bool wal_format_get_record(const uint8_t *bytes, size_t available,
 			   const struct wal_format_segment *segment,
 			   struct wal_format_record *found_out)
 {
 	const struct format_record *at = (const struct format_record *)bytes;
 	struct wal_record *record = &found_out->record;
-	uint32_t length, hashed;
 	uint64_t lsn, hash;
+	uint32_t hashed;
 
-	if (available < WAL_FORMAT_RECORD_MIN || get_u16(at->magic) != FORMAT_RECORD_MAGIC)
+	if (!wal_format_get_head(bytes, available, record))
 		return false;
-	length = get_u32(at->length);
 	lsn = get_u64(at->lsn);
-	if (length > WAL_FORMAT_PAYLOAD_MAX || wal_format_size(length) > available)
+	if (at->zero0[0] != 0 || get_u32(at->zero1) != 0 || get_u32(at->epoch) != segment->epoch ||
+	    lsn == 0 || lsn > FORMAT_COUNT_MAX || get_u64(at->durable_lsn) >= lsn)
 		return false;
-	if (at->type[0] < FORMAT_PUT || at->type[0] > FORMAT_SYNC || at->zero0[0] != 0 ||
-	    get_u32(at->zero1) != 0 || get_u32(at->epoch) != segment->epoch || lsn == 0 ||
-	    lsn > FORMAT_COUNT_MAX || get_u64(at->durable_lsn) >= lsn)
-		return false;
-	hashed = wal_format_size(length) - 8;
+	hashed = wal_format_size(record->length) - 8;
 	hash = get_u64(bytes + hashed);
 	if (XXH3_64bits_withSeed(bytes, hashed, segment->salt ^ lsn) != hash)
 		return false;
@@ -132,9 +145,6 @@ bool wal_format_get_record(const uint8_t *bytes, size_t available,
 	record->durable_lsn = get_u64(at->durable_lsn);
 	record->hash = hash;
 	record->epoch = segment->epoch;
-	record->type = at->type[0];
-	record->payload = bytes + WAL_FORMAT_HEAD;
-	record->length = length;
 	found_out->prev_hash = get_u64(at->prev_hash);
 	return true;
 }

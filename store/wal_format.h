@@ -60,6 +60,11 @@ bool wal_format_get_proof(const uint8_t *block, uint64_t seq, uint64_t *last_lsn
 uint64_t wal_format_put_record(uint8_t *bytes, const struct wal_format_record *found,
 			       uint64_t salt);
 /*
+ * True when bytes begin with a head whose record would be all there. Fills type, payload and length;
+ * nothing else is judged, no hash compared.
+ */
+bool wal_format_get_head(const uint8_t *bytes, size_t available, struct wal_record *record_out);
+/*
  * True when a whole record of this segment with a right self hash starts at bytes. Fills all of
  * *found_out but offset; the payload points into bytes. Says nothing about its place in the chain.
  */

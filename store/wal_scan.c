@@ -195,6 +195,15 @@ static int take(struct scan *scan, size_t i, const struct wal_record *record, ui
 	return 0;
 }
 
+/* Tells of what may be the next record. */
+static void tell_next(const struct scan *scan, const uint8_t *bytes, size_t available)
+{
+	struct wal_record next = {0};
+
+	if (scan->opts->expect != NULL && wal_format_get_head(bytes, available, &next))
+		scan->opts->expect(scan->ctx, &next);
+}
+
 static int walk_records(struct scan *scan, size_t i)
 {
 	const struct wal_segment *segment = &scan->segments[i];
@@ -202,6 +211,7 @@ static int walk_records(struct scan *scan, size_t i)
 	const uint8_t *bytes = NULL;
 	uint64_t offset = FORMAT_RECORDS_AT;
 	size_t available = 0;
+	uint32_t size;
 	bool valid;
 	int err = 0;
 
@@ -218,8 +228,10 @@ static int walk_records(struct scan *scan, size_t i)
 			return 0;
 		}
 		found.record.offset = offset;
-		err = take(scan, i, &found.record, wal_format_size(found.record.length));
-		offset += wal_format_size(found.record.length);
+		size = wal_format_size(found.record.length);
+		tell_next(scan, bytes + size, available - size);
+		err = take(scan, i, &found.record, size);
+		offset += size;
 	}
 	return err;
 }

@@ -331,6 +331,56 @@ static void test_chain(void **state)
 	wal_model_release(&b);
 }
 
+static unsigned expected; /* calls since it was set to 0 */
+
+/* What is expected stands behind the record that is visited next. */
+static void note_expected(void *ctx, const struct wal_record *record)
+{
+	const struct wal_model_seen *seen = ctx;
+	const struct wal_model_record *want = &seen->model->records[seen->count + 1];
+
+	expected++;
+	assert_true(seen->count + 1 < seen->model->n);
+	assert_int_equal(record->type, want->type);
+	assert_int_equal(record->length, want->length);
+}
+
+/* What is told ahead is in order and within the log, and is no reason to visit anything. */
+static void test_expected(void **state)
+{
+	enum { N = 10, BAD = 6 };
+	struct wal_scan_opts opts;
+	struct wal_model_seen seen;
+	struct wal_model model;
+	struct format_record *bad;
+	size_t len = 0;
+
+	(void)state;
+	wal_model_init(&model, SEED + 20, WAL_LOG);
+	for (uint32_t i = 0; i < N; i++)
+		wal_model_append(&model, 17 * i);
+	opts = wal_model_scan_opts(&model, model.io, 1);
+	opts.expect = note_expected;
+	expected = 0;
+	assert_int_equal(wal_model_scan(&model, &opts, &seen, NULL), WAL_ENDS_WELL);
+	assert_int_equal(seen.count, N);
+	assert_int_equal(expected, N - 1);
+	bad = (struct format_record *)(io_mem_segment(model.medium, 1, &len) +
+				       model.records[BAD].offset);
+	bad->lsn[0] ^= 1; /* nobody has looked at that yet */
+	expected = 0;
+	assert_int_equal(wal_model_scan(&model, &opts, &seen, NULL), WAL_DAMAGED);
+	assert_int_equal(seen.count, BAD);
+	assert_int_equal(expected, BAD);
+	bad->lsn[0] ^= 1;
+	put_u32(bad->length, (uint32_t)(len - model.records[BAD].offset)); /* beyond the end */
+	expected = 0;
+	assert_int_equal(wal_model_scan(&model, &opts, &seen, NULL), WAL_DAMAGED);
+	assert_int_equal(seen.count, BAD);
+	assert_int_equal(expected, BAD - 1);
+	wal_model_release(&model);
+}
+
 /* Two bad places: a record, and behind it a header whose records nobody can read any more. */
 static void test_unreadable_beyond(void **state)
 {
@@ -530,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_proof),
 		cmocka_unit_test(test_long_tail),
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_expected),
 		cmocka_unit_test(test_unreadable_beyond),
 		cmocka_unit_test(test_proof_without_header),
 		cmocka_unit_test(test_missing_below),
