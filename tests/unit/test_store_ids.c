@@ -189,10 +189,40 @@ static void test_order_is_stable(void **state)
 	end(&w);
 }
 
+/* A bucket that is full is split for an id more, and for nothing else. */
+static void test_full_bucket(void **state)
+{
+	uint32_t n = 0;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	do
+		put(&w, n++, 1);
+	while (w.ids.buckets == 1);
+	end(&w);
+	start(&w);
+	for (uint32_t i = 0; i + 1 < n; i++)
+		put(&w, i, 1);
+	for (uint32_t i = 0; i + 1 < n; i++)
+		put(&w, i, 2 + i);
+	for (uint32_t i = 0; i + 1 < n; i += 7) {
+		drop(&w, i);
+		put(&w, i, 3);
+	}
+	assert_int_equal(w.ids.buckets, 1);
+	compare(&w);
+	put(&w, n - 1, 1);
+	assert_int_equal(w.ids.buckets, 2);
+	compare(&w);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_an_array),
+		cmocka_unit_test(test_full_bucket),
 		cmocka_unit_test(test_order_is_stable),
 	};
 
