@@ -10,6 +10,7 @@
  *   1. Every directory entry names a bucket below `buckets` whose depth is at most `depth`.
  *   2. All 2^(depth - bucket depth) entries with the bucket's prefix name the same bucket.
  *   3. Every entry's hash is that of its id and has the prefix; no id stands twice.
+ *   4. A bucket's table of tags is that of its entries.
  *
  * Locks: changes are made by one thread at a time (the store's commit lock) and under `lock`
  * exclusively; readers hold `lock` shared. Callers are inside the epoch of the pager.

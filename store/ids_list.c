@@ -157,16 +157,17 @@ int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint
 static int check_bucket(struct ids *ids, uint32_t index, const uint8_t *page, uint64_t *entries)
 {
 	const struct format_entry *entry;
-	uint32_t depth = ids_bucket_depth(page);
+	uint32_t depth = ids_bucket_depth(page), page_size = ids->pager->page_size;
 
+	if (!ids_bucket_valid(page, page_size))
+		return ERR_DAMAGED;
 	for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL; (*entries)++) {
 		const char *id = (const char *)entry + sizeof(*entry);
 		uint64_t hash = ids_hash(ids, id, entry->id_length[0]);
 		uint32_t prefix = depth == 0 ? 0 : (uint32_t)(hash >> (64 - depth));
 
 		if (hash != get_u64(entry->hash) || prefix != index >> (ids->depth - depth) ||
-		    ids_bucket_find(page, ids->pager->page_size, hash, id, entry->id_length[0]) !=
-			    entry)
+		    ids_bucket_find(page, page_size, hash, id, entry->id_length[0]) != entry)
 			return ERR_DAMAGED;
 	}
 	return 0;
