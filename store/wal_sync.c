@@ -78,9 +78,17 @@ static void end_group(struct wal *wal, uint64_t took)
 	group->until_ns = wal->synced_ns + delay;
 	group->stayed = group->waiting;
 	group->expected = group->served + group->waiting;
-	(void)pthread_cond_broadcast(&wal->synced[group->number % 2]);
-	if (group->waiting > 0) /* one is enough to lead */
-		(void)pthread_cond_signal(&wal->synced[(group->number + 1) % 2]);
+}
+
+/*
+ * Wakes those whom a sync served, and one of those who were waiting for the next when it ended, who
+ * leads or looks after the time. Without lock, so that nobody wakes only to wait for it.
+ */
+static void wake_groups(struct wal *wal, const struct wal_group *ended)
+{
+	(void)pthread_cond_broadcast(&wal->synced[ended->number % 2]);
+	if (ended->stayed > 0)
+		(void)pthread_cond_signal(&wal->synced[(ended->number + 1) % 2]);
 }
 
 /* --- syncs --- */
@@ -130,14 +138,18 @@ static bool may_begin(struct wal *wal)
 	       wal_writer_now(wal) >= wal->group.until_ns;
 }
 
-/* Under lock, which is released while waiting. */
-static int wait_durable(struct wal *wal, uint64_t lsn)
+/*
+ * Under lock, which is released while waiting. *led_out: the caller led a sync and has to wake others,
+ * even after an error.
+ */
+static int wait_durable(struct wal *wal, uint64_t lsn, bool *led_out)
 {
 	struct store_io *io = wal->opts.io;
 	uint64_t number, at;
 	bool late = false;
 	int err = 0;
 
+	*led_out = false;
 	if (wal->poisoned)
 		return ERR_READONLY;
 	if (lsn > wal->last_lsn)
@@ -152,6 +164,7 @@ static int wait_durable(struct wal *wal, uint64_t lsn)
 			err = wal->poison_err;
 		} else if (!wal->syncing && (late || may_begin(wal))) {
 			err = lead_sync(wal);
+			*led_out = true;
 		} else if (!wal->syncing && wal->group.timed != number) {
 			wal->group.timed = number;
 			at = wal_writer_now(wal);
@@ -165,24 +178,29 @@ static int wait_durable(struct wal *wal, uint64_t lsn)
 	return err;
 }
 
-int wal_sync(struct wal *wal, uint64_t lsn)
+static int sync_to(struct wal *wal, uint64_t lsn, bool all)
 {
+	struct wal_group ended;
+	bool led;
 	int err;
 
 	(void)pthread_mutex_lock(&wal->lock);
-	err = wait_durable(wal, lsn);
+	err = wait_durable(wal, all ? wal->last_lsn : lsn, &led);
+	ended = wal->group;
 	(void)pthread_mutex_unlock(&wal->lock);
+	if (led)
+		wake_groups(wal, &ended);
 	return err;
+}
+
+int wal_sync(struct wal *wal, uint64_t lsn)
+{
+	return sync_to(wal, lsn, false);
 }
 
 int wal_sync_all(struct wal *wal)
 {
-	int err;
-
-	(void)pthread_mutex_lock(&wal->lock);
-	err = wait_durable(wal, wal->last_lsn);
-	(void)pthread_mutex_unlock(&wal->lock);
-	return err;
+	return sync_to(wal, 0, true);
 }
 
 int wal_tick(struct wal *wal, bool *wants_mark_out)

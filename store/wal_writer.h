@@ -10,8 +10,8 @@
  * 4. bytes is the sum over kept; kept ascends and contains every segment that exists.
  * 5. Once poisoned, nothing is written or synced.
  * 6. After an append without reserve, kept_to >= offset + opts.room.
- * 7. While nobody syncs and the log is not poisoned, one of those who wait, if any, is awake or has
- *    its number in group.timed and wakes by itself.
+ * 7. While nobody syncs and the log is not poisoned, one of those who wait, if any, is awake, is about
+ *    to be woken by the leader of the last sync, or has its number in group.timed and wakes by itself.
  *
  * Locks: the caller's commit lock orders appends and the switch. wal->lock is held for a few
  * instructions, never during I/O. One sync runs at a time: its leader has set syncing.
