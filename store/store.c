@@ -89,11 +89,16 @@ static void destroy(struct store *store)
 struct store *store_new(struct store_io *io, const struct store_opts *opts)
 {
 	struct store *store = mem_zalloc(1, sizeof(*store));
+	pthread_mutexattr_t brief;
 
 	if (store == NULL)
 		return NULL;
 	/* these cannot fail on Linux */
-	(void)pthread_mutex_init(&store->commit_lock, NULL);
+	(void)pthread_mutexattr_init(&brief);
+	/* held for microseconds: to sleep and be woken takes longer than to try again a few times */
+	(void)pthread_mutexattr_settype(&brief, PTHREAD_MUTEX_ADAPTIVE_NP);
+	(void)pthread_mutex_init(&store->commit_lock, &brief);
+	(void)pthread_mutexattr_destroy(&brief);
 	(void)pthread_mutex_init(&store->checkpoint_lock, NULL);
 	(void)pthread_mutex_init(&store->thread_lock, NULL);
 	(void)pthread_cond_init(&store->stop, NULL);
