@@ -206,6 +206,50 @@ static void push(struct both *both, uint32_t slot)
 	pending_end(&both->pending, 1);
 }
 
+static void kill_slot(struct both *both, uint32_t slot)
+{
+	assert_int_equal(pending_begin(&both->pending, both->used, 1), 0);
+	pending_commit(&both->pending, ++both->lsn, STORE_NO_SLOT, slot);
+	pending_end(&both->pending, 1);
+}
+
+/*
+ * A slot is used again while the graph holds its former vector. When the new one dies before it was
+ * linked, what is in the graph must still be repaired and swept before the slot is free.
+ */
+static void test_dropped(void **state)
+{
+	struct both both;
+	uint32_t slot, taken;
+
+	(void)state;
+	both_new(&both);
+	both.used = 4;
+	graph_state_set(&both.states, 1, GRAPH_TOMBSTONE);
+	graph_state_set(&both.states, 2, GRAPH_TOMBSTONE);
+	/* waiting */
+	push(&both, 1);
+	kill_slot(&both, 1);
+	assert_true(pending_take_tombstone(&both.pending, &slot));
+	assert_int_equal(slot, 1);
+	assert_false(pending_take_released(&both.pending, &slot));
+	/* taken, and not linked in the end */
+	push(&both, 2);
+	assert_int_equal(pending_take(&both.pending, &taken, 1), 1);
+	kill_slot(&both, 2);
+	pending_return(&both.pending, taken);
+	assert_true(pending_take_tombstone(&both.pending, &slot));
+	assert_int_equal(slot, 2);
+	assert_false(pending_take_released(&both.pending, &slot));
+	/* one that the graph never held is free at once */
+	push(&both, 3);
+	kill_slot(&both, 3);
+	assert_false(pending_take_tombstone(&both.pending, &slot));
+	assert_true(pending_take_released(&both.pending, &slot));
+	assert_int_equal(slot, 3);
+	both_free(&both);
+}
+
 static void test_oldest_first(void **state)
 {
 	struct both both;
@@ -315,9 +359,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_oldest_first), cmocka_unit_test(test_renew),
-		cmocka_unit_test(test_room),	     cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_dropped),	  cmocka_unit_test(test_oldest_first),
+		cmocka_unit_test(test_renew),	  cmocka_unit_test(test_room),
+		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
