@@ -15,25 +15,7 @@
 #include "store/page.h"
 #include "store/store.h"
 #include "store/store_private.h"
-#include "tests/support/io_mem.h"
-
-#define IDS 300u
-#define WORDS 100u
-
-struct findings {
-	unsigned damages;
-	char all[20000];
-	size_t len;
-};
-
-static void note(void *ctx, bool damage, const char *text)
-{
-	struct findings *found = ctx;
-
-	found->damages += damage;
-	if (found->len + strlen(text) + 2 < sizeof(found->all))
-		found->len += (size_t)sprintf(found->all + found->len, "%s\n", text);
-}
+#include "tests/support/picture_store.h"
 
 static bool first_is_nan(void *ctx, const void *value, uint32_t size)
 {
@@ -59,45 +41,43 @@ static int check(struct io_mem *medium, struct findings *found, struct store_che
 	int err;
 
 	memset(found, 0, sizeof(*found));
-	err = store_check(io, &judge, note, NULL, found, report, &msg);
+	err = store_check(io, &judge, findings_note, NULL, found, report, &msg);
 	io->ops->close(io);
 	assert_int_equal(report->damages, found->damages);
 	return err;
 }
 
-static void put(struct store *store, uint32_t id, float first)
-{
-	struct store_attr attr = {.mode = 0644};
-	float value[WORDS];
-	char name[32];
-	size_t len = (size_t)sprintf(name, "picture-%u", (unsigned)id);
-
-	for (uint32_t i = 0; i < WORDS; i++)
-		value[i] = first + (float)(i * id % 17);
-	assert_int_equal(
-		store_put(store, name, len, value, sizeof(value), &attr, 0, NULL, NULL, NULL), 0);
-}
-
 /* A closed store, or one that ended without closing. */
 static struct io_mem *make(bool closed)
 {
-	struct store_geometry geometry = {.page_size = 4096};
 	struct store_opts opts = {.cache_bytes = 1 << 20};
-	struct io_mem *medium = io_mem_new(5);
-	struct store_io *io = io_mem_attach(medium);
+	struct store_io *io;
 	struct store *store;
+	struct io_mem *medium = picture_store_new(&opts, &io, &store);
 
-	assert_int_equal(store_create(io, &geometry, NULL), 0);
-	assert_int_equal(store_open(io, &opts, &store, NULL, NULL), 0);
-	for (uint32_t id = 0; id < IDS; id++)
-		put(store, id, 1.0f);
-	assert_int_equal(store_delete(store, "picture-7", 9, NULL, NULL, NULL), 0);
 	if (closed)
 		assert_int_equal(store_close(store), 0);
 	else
 		store_abandon(store);
 	io->ops->close(io);
 	return medium;
+}
+
+/* Opens what a closed store left, for a change. */
+static struct store *open_again(struct io_mem *medium, struct store_io **io_out)
+{
+	struct store_opts opts = {.cache_bytes = 1 << 20};
+	struct store *store;
+
+	*io_out = io_mem_attach(medium);
+	assert_int_equal(store_open(*io_out, &opts, &store, NULL, NULL), 0);
+	return store;
+}
+
+static void close_it(struct store *store, struct store_io *io)
+{
+	assert_int_equal(store_close(store), 0);
+	io->ops->close(io);
 }
 
 static void test_whole(void **state)
@@ -111,8 +91,8 @@ static void test_whole(void **state)
 
 		assert_int_equal(check(medium, &found, &report), 0);
 		assert_string_equal(found.all, "");
-		assert_int_equal(report.vectors, IDS - 1);
-		assert_int_equal(report.log_records, closed ? 0 : IDS + 1);
+		assert_int_equal(report.vectors, PICTURES - 1);
+		assert_int_equal(report.log_records, closed ? 0 : PICTURES + 1);
 		io_mem_free(medium);
 	}
 }
@@ -170,7 +150,7 @@ static void test_slot_and_length(void **state)
 		io_mem_head(medium, &len)[4096 * (slot + 1) + 70] ^= 1;
 		assert_int_equal(check(medium, &found, &report), 0);
 		assert_non_null(strstr(found.all, "commit slot is damaged"));
-		assert_int_equal(report.vectors, IDS - 1);
+		assert_int_equal(report.vectors, PICTURES - 1);
 		assert_int_equal(io_mem_resize_head(medium, len - 8192), 0);
 		assert_int_equal(check(medium, &found, &report), 0);
 		assert_non_null(strstr(found.all, "truncated"));
@@ -195,18 +175,15 @@ static void test_log(void **state)
 
 static void test_bad_value(void **state)
 {
-	struct store_opts opts = {.cache_bytes = 1 << 20};
 	struct io_mem *medium = make(true);
-	struct store_io *io = io_mem_attach(medium);
 	struct store_check_report report;
 	struct findings found;
-	struct store *store;
+	struct store_io *io;
+	struct store *store = open_again(medium, &io);
 
 	(void)state;
-	assert_int_equal(store_open(io, &opts, &store, NULL, NULL), 0);
-	put(store, 12, (float)(0.0 / 0.0));
-	assert_int_equal(store_close(store), 0);
-	io->ops->close(io);
+	picture_put(store, 12, (float)(0.0 / 0.0));
+	close_it(store, io);
 	assert_int_equal(check(medium, &found, &report), 0);
 	assert_int_equal(found.damages, 1);
 	assert_non_null(strstr(found.all, "vectors/picture-12 "));
@@ -216,19 +193,16 @@ static void test_bad_value(void **state)
 /* Nothing but a hostile hand makes such an id; the checksums are right. */
 static void test_bad_id(void **state)
 {
-	struct store_opts opts = {.cache_bytes = 1 << 20};
 	struct io_mem *medium = make(true);
-	struct store_io *io = io_mem_attach(medium);
 	struct store_check_report report;
 	struct findings found;
-	struct store *store;
+	struct store_io *io;
+	struct store *store = open_again(medium, &io);
 
 	(void)state;
-	assert_int_equal(store_open(io, &opts, &store, NULL, NULL), 0);
 	assert_int_equal(store_rename(store, "picture-3", 9, "../picture", 10, 0, NULL, NULL, NULL),
 			 0);
-	assert_int_equal(store_close(store), 0);
-	io->ops->close(io);
+	close_it(store, io);
 	assert_int_equal(check(medium, &found, &report), 0);
 	assert_int_equal(found.damages, 1);
 	assert_non_null(strstr(found.all, "the id of slot 3 is none"));

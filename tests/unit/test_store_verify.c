@@ -17,31 +17,18 @@
 #include "store/page.h"
 #include "store/store.h"
 #include "store/store_private.h"
-#include "tests/support/io_mem.h"
+#include "tests/support/picture_store.h"
 
-#define IDS 300u
-#define WORDS 100u
-
-struct findings {
-	unsigned damages, lost;
+struct watched {
+	struct findings findings; /* first, as findings_note gets the whole */
+	unsigned lost;
 	unsigned stop_after; /* questions whether to go on; 0: never stop */
 	unsigned asked;
-	char all[40000];
-	size_t len;
 };
-
-static void note(void *ctx, bool damage, const char *text)
-{
-	struct findings *found = ctx;
-
-	found->damages += damage;
-	if (found->len + strlen(text) + 2 < sizeof(found->all))
-		found->len += (size_t)sprintf(found->all + found->len, "%s\n", text);
-}
 
 static bool stop(void *ctx)
 {
-	struct findings *found = ctx;
+	struct watched *found = ctx;
 
 	return found->stop_after != 0 && ++found->asked >= found->stop_after;
 }
@@ -61,55 +48,42 @@ static bool first_is_negative(void *ctx, enum store_space space, uint32_t page, 
 
 static void lost(void *ctx, enum store_space space)
 {
-	struct findings *found = ctx;
+	struct watched *found = ctx;
 
 	(void)space;
 	found->lost++;
 }
 
-static int verify(struct store *store, struct findings *found, struct store_verify_report *report)
+static int verify(struct store *store, struct watched *found, struct store_verify_report *report)
 {
-	struct store_verify_opts opts = {.finding = note,
+	struct store_verify_opts opts = {.finding = findings_note,
 					 .cancelled = stop,
 					 .page_bad = first_is_negative,
 					 .page_lost = lost,
 					 .ctx = found};
 	int err = store_verify(store, &opts, report);
 
-	assert_int_equal(report->damages, found->damages);
+	assert_int_equal(report->damages, found->findings.damages);
 	return err;
 }
 
 /* A new one in *found; must find nothing. */
 static void finds_nothing(struct store *store, struct store_verify_report *report)
 {
-	struct findings found = {0};
+	struct watched found = {0};
 
 	assert_int_equal(verify(store, &found, report), 0);
-	assert_string_equal(found.all, "");
+	assert_string_equal(found.findings.all, "");
 }
 
 static void finds(struct store *store, const char *words)
 {
 	struct store_verify_report report;
-	struct findings found = {0};
+	struct watched found = {0};
 
 	assert_int_equal(verify(store, &found, &report), 0);
-	if (found.damages == 0 || strstr(found.all, words) == NULL)
-		fail_msg("'%s' is not in: %s", words, found.all);
-}
-
-static void put(struct store *store, uint32_t id, float first)
-{
-	struct store_attr attr = {.mode = 0644};
-	float value[WORDS];
-	char name[32];
-	size_t len = (size_t)sprintf(name, "picture-%u", (unsigned)id);
-
-	for (uint32_t i = 0; i < WORDS; i++)
-		value[i] = first + (float)(i * id % 17);
-	assert_int_equal(
-		store_put(store, name, len, value, sizeof(value), &attr, 0, NULL, NULL, NULL), 0);
+	if (found.findings.damages == 0 || strstr(found.findings.all, words) == NULL)
+		fail_msg("'%s' is not in: %s", words, found.findings.all);
 }
 
 struct fixture {
@@ -128,22 +102,14 @@ static void open_it(struct fixture *f, bool background)
 
 static void make(struct fixture *f)
 {
-	struct store_geometry geometry = {.page_size = 4096};
-	struct store_io *io;
+	struct store_opts opts = {.cache_bytes = 1 << 20};
 
-	f->medium = io_mem_new(5);
-	io = io_mem_attach(f->medium);
-	assert_int_equal(store_create(io, &geometry, NULL), 0);
-	io->ops->close(io);
-	open_it(f, false);
-	for (uint32_t id = 0; id < IDS; id++)
-		put(f->store, id, 1.0f);
-	assert_int_equal(store_delete(f->store, "picture-7", 9, NULL, NULL, NULL), 0);
+	f->medium = picture_store_new(&opts, &f->io, &f->store);
 	/* two, so that both slots speak of pages */
 	assert_int_equal(store_checkpoint(f->store), 0);
-	put(f->store, 8, 2.0f);
+	picture_put(f->store, 8, 2.0f);
 	assert_int_equal(store_checkpoint(f->store), 0);
-	put(f->store, 9, 2.0f);
+	picture_put(f->store, 9, 2.0f);
 }
 
 static void unmake(struct fixture *f)
@@ -170,7 +136,7 @@ static void test_whole(void **state)
 	(void)state;
 	make(&f);
 	finds_nothing(f.store, &report);
-	assert_int_equal(report.vectors, IDS - 1);
+	assert_int_equal(report.vectors, PICTURES - 1);
 	assert_int_equal(report.log_records, 1);
 	assert_true(report.pages > 30 && report.bytes >= report.pages * 4096);
 	store_drop_caches(f.store);
@@ -179,7 +145,7 @@ static void test_whole(void **state)
 	f.io->ops->close(f.io);
 	open_it(&f, false);
 	finds_nothing(f.store, &report);
-	assert_int_equal(report.vectors, IDS - 1);
+	assert_int_equal(report.vectors, PICTURES - 1);
 	unmake(&f);
 }
 
@@ -196,15 +162,15 @@ static void test_each_page(void **state)
 		for (uint32_t p = 0; p < atomic_load(&f.store->pager->spaces[s].pages); p++) {
 			struct pager_page *page = pager_page(f.store->pager, (enum format_space)s,
 							     p);
-			struct findings found = {0};
+			struct watched found = {0};
 			struct store_stats stats;
 
 			*byte_at(&f, page->place) ^= 4;
 			assert_int_equal(verify(f.store, &found, &report), 0);
-			assert_non_null(strstr(found.all, "Page checksum mismatch"));
+			assert_non_null(strstr(found.findings.all, "Page checksum mismatch"));
 			assert_int_equal(found.lost, 1);
 			if (s == FORMAT_SPACE_VALUE && p > 0)
-				assert_non_null(strstr(found.all, "vectors/picture-"));
+				assert_non_null(strstr(found.findings.all, "vectors/picture-"));
 			store_get_stats(f.store, &stats);
 			assert_int_equal(stats.damaged_pages, 1);
 			*byte_at(&f, page->place) ^= 4;
@@ -281,7 +247,7 @@ static void test_log(void **state)
 	(void)state;
 	make(&f);
 	for (uint32_t id = 20; id < 40; id++)
-		put(f.store, id, 3.0f);
+		picture_put(f.store, id, 3.0f);
 	finds_nothing(f.store, &report);
 	assert_int_equal(report.log_records, 21);
 	wal_get_stats(f.store->wal, &stats);
@@ -296,14 +262,14 @@ static void test_log(void **state)
 static void test_judge_and_cancel(void **state)
 {
 	struct store_verify_report report;
-	struct findings found = {.stop_after = 2};
+	struct watched found = {.stop_after = 2};
 	struct fixture f;
 
 	(void)state;
 	make(&f);
 	assert_int_equal(verify(f.store, &found, &report), ERR_INTERRUPTED);
 	for (uint32_t id = 100; id < 140; id++)
-		put(f.store, id, -30.0f);
+		picture_put(f.store, id, -30.0f);
 	finds_nothing(f.store, &report); /* not on disk yet */
 	assert_int_equal(store_checkpoint(f.store), 0);
 	finds(f.store, "is negative");
@@ -324,7 +290,7 @@ static void *write_much(void *arg)
 
 	for (uint32_t round = 0; !atomic_load(writer->done); round++) {
 		for (uint32_t id = writer->first; id < writer->first + 60; id++)
-			put(writer->store, id, (float)round);
+			picture_put(writer->store, id, (float)round);
 		if (writer->first == 0)
 			assert_int_equal(store_checkpoint(writer->store), 0);
 		for (uint32_t slot = 0; slot < store_slots(writer->store); slot += 3)
@@ -353,7 +319,7 @@ static void test_beside_writers(void **state)
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
 	finds_nothing(f.store, &report);
-	assert_int_equal(report.vectors, IDS); /* the one that was deleted was written again */
+	assert_int_equal(report.vectors, PICTURES); /* the one that was deleted was written again */
 	unmake(&f);
 }
 
@@ -375,7 +341,7 @@ static int move_pages(void *ctx, const char *call, uint64_t nth)
 	mover->busy = true;
 	for (int i = 0; i < 4; i++) {
 		for (uint32_t id = 0; id < 30; id++)
-			put(mover->store, mover->moves % 7 * 40 + id, (float)(i + 1));
+			picture_put(mover->store, mover->moves % 7 * 40 + id, (float)(i + 1));
 		assert_int_equal(store_checkpoint(mover->store), 0);
 	}
 	mover->moves++;
@@ -385,7 +351,7 @@ static int move_pages(void *ctx, const char *call, uint64_t nth)
 
 static void test_pages_move(void **state)
 {
-	struct findings found = {.stop_after = 4};
+	struct watched found = {.stop_after = 4};
 	struct store_verify_report report;
 	struct mover mover = {0};
 	struct fixture f;
@@ -395,14 +361,14 @@ static void test_pages_move(void **state)
 	mover.store = f.store;
 	mover.busy = true;
 	io_mem_set_fault(f.medium, move_pages, &mover);
-	for (uint32_t id = 0; id < IDS; id++)
-		put(f.store, id, 1.0f);
+	for (uint32_t id = 0; id < PICTURES; id++)
+		picture_put(f.store, id, 1.0f);
 	for (uint32_t slot = 0; slot < store_slots(f.store); slot++)
 		(void)store_slot_release(f.store, slot); /* the dead ones alone */
 	mover.busy = false;
 	/* up to the first page of ids: what comes after the pages reads with checkpoints held off */
 	assert_int_equal(verify(f.store, &found, &report), ERR_INTERRUPTED);
-	assert_string_equal(found.all, "");
+	assert_string_equal(found.findings.all, "");
 	assert_true(mover.moves > 5);
 	mover.busy = true;
 	finds_nothing(f.store, &report);
