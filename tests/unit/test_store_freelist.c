@@ -15,9 +15,8 @@
 #include "store/freelist.h"
 #include "store/mem.h"
 #include "store/page.h"
-#include "tests/support/io_mem.h"
+#include "tests/support/pager_fixture.h"
 
-#define PAGE 4096u
 #define FIRST (FORMAT_PAGES_AT / FORMAT_BLOCK)
 #define BLOCKS 400000u
 #define EXTENTS 509u
@@ -25,35 +24,7 @@
 
 enum seen { NOT_LISTED, FREE, NEEDED };
 
-static const uint8_t uuid[16] = {9};
 static uint8_t listed[BLOCKS];
-
-struct world {
-	struct io_mem *medium;
-	struct store_io *io;
-	struct epoch *epoch;
-	struct pager *pager;
-	struct pager_extents trunks;
-	struct head_slot slot;
-};
-
-static void start(struct world *w)
-{
-	memset(w, 0, sizeof(*w));
-	w->medium = io_mem_new(1);
-	w->io = io_mem_attach(w->medium);
-	assert_int_equal(epoch_new(&w->epoch), 0);
-	assert_int_equal(pager_new(&w->pager, w->io, w->epoch, uuid, PAGE, 1 << 20), 0);
-}
-
-static void end(struct world *w)
-{
-	pager_free(w->pager);
-	pager_extents_release(&w->trunks);
-	epoch_free(w->epoch);
-	w->io->ops->close(w->io);
-	io_mem_free(w->medium);
-}
 
 static void add(struct pager_extents *extents, uint64_t block, uint32_t blocks)
 {
@@ -77,20 +48,20 @@ static int note(void *ctx, uint64_t block, uint64_t blocks, bool needed)
 	return 0;
 }
 
-static int read_list(struct world *w, struct pager_extents *trunks)
+static int read_list(struct pager_fixture *w, struct pager_extents *trunks)
 {
 	memset(listed, 0, sizeof(listed));
-	return freelist_read(w->io, uuid, &w->slot, trunks, note, NULL);
+	return freelist_read(w->io, pager_fixture_uuid, &w->slot, trunks, note, NULL);
 }
 
-static void write_list(struct world *w, bool graph)
+static void write_list(struct pager_fixture *w, bool graph)
 {
 	assert_int_equal(freelist_write(w->pager, graph, &w->trunks, &w->slot), 0);
 	w->slot.blocks = alloc_end(w->pager->alloc);
 }
 
 /* What was written is what is read: free, in trunks, needed, in use. */
-static void check_list(struct world *w, bool graph)
+static void check_list(struct pager_fixture *w, bool graph)
 {
 	struct pager_extents trunks = {0};
 	struct pager *pager = w->pager;
@@ -126,7 +97,7 @@ static void check_list(struct world *w, bool graph)
 }
 
 /* The slot of the list is durable, and then the next one. */
-static void publish(struct world *w, bool graph)
+static void publish(struct pager_fixture *w, bool graph)
 {
 	struct pager *pager = w->pager;
 
@@ -149,10 +120,10 @@ static void test_random(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 10; seed++) {
-		struct world w;
+		struct pager_fixture w;
 
 		random_state = seed;
-		start(&w);
+		pager_fixture_new(&w, 1 << 20);
 		for (unsigned round = 0; round < 10; round++) {
 			bool graph = round % 3 == 2;
 			uint32_t changes = below(2000);
@@ -173,7 +144,7 @@ static void test_random(void **state)
 			publish(&w, graph);
 			assert_int_equal(alloc_check(w.pager->alloc), 0);
 		}
-		end(&w);
+		pager_fixture_free(&w);
 	}
 }
 
@@ -182,9 +153,9 @@ static void test_lengths(void **state)
 {
 	(void)state;
 	for (uint32_t n = 0; n < 3 * EXTENTS + 20; n += n % EXTENTS < 15 ? 1 : 31) {
-		struct world w;
+		struct pager_fixture w;
 
-		start(&w);
+		pager_fixture_new(&w, 1 << 20);
 		assert_int_equal(alloc_mark(w.pager->alloc, FIRST, 2 * n + 1), 0);
 		for (uint32_t i = 0; i < n; i++)
 			assert_int_equal(alloc_give(w.pager->alloc, FIRST + 2 * i, 1), 0);
@@ -193,7 +164,7 @@ static void test_lengths(void **state)
 		publish(&w, false);
 		write_list(&w, false);
 		check_list(&w, false);
-		end(&w);
+		pager_fixture_free(&w);
 	}
 }
 
@@ -207,10 +178,10 @@ static void test_shorter(void **state)
 	for (uint32_t n = 300; n < EXTENTS + 10; n += 7) {
 		struct pager_extents *aging;
 		uint64_t extents = 0;
-		struct world w;
+		struct pager_fixture w;
 		size_t old;
 
-		start(&w);
+		pager_fixture_new(&w, 1 << 20);
 		assert_int_equal(alloc_mark(w.pager->alloc, FIRST + ROOM, 300000), 0);
 		aging = &w.pager->aging;
 		for (uint32_t i = 0; i < 120000; i++)
@@ -225,15 +196,16 @@ static void test_shorter(void **state)
 		assert_int_equal(w.pager->groups[PAGER_META].freed.n, old);
 		check_list(&w, false);
 		memset(listed, 0, sizeof(listed));
-		assert_int_equal(freelist_read(w.io, uuid, &w.slot, NULL, note, &extents), 0);
+		assert_int_equal(
+			freelist_read(w.io, pager_fixture_uuid, &w.slot, NULL, note, &extents), 0);
 		assert_true(extents >= n + old);
-		end(&w);
+		pager_fixture_free(&w);
 	}
 }
 
 /* --- lists that cannot be --- */
 
-static struct format_trunk *trunk_at(struct world *w, size_t i)
+static struct format_trunk *trunk_at(struct pager_fixture *w, size_t i)
 {
 	size_t len;
 	uint8_t *head = io_mem_head(w->medium, &len);
@@ -243,10 +215,11 @@ static struct format_trunk *trunk_at(struct world *w, size_t i)
 }
 
 /* Makes the slot agree with the first trunk, whatever stands in it. */
-static void seal(struct world *w)
+static void seal(struct pager_fixture *w)
 {
-	w->slot.free_checksum = page_checksum(trunk_at(w, 0), FORMAT_BLOCK,
-					      page_trunk_seed(uuid, w->trunks.list[0].block));
+	w->slot.free_checksum =
+		page_checksum(trunk_at(w, 0), FORMAT_BLOCK,
+			      page_trunk_seed(pager_fixture_uuid, w->trunks.list[0].block));
 }
 
 static uint64_t extent_of(uint64_t block, uint64_t blocks)
@@ -257,11 +230,11 @@ static uint64_t extent_of(uint64_t block, uint64_t blocks)
 static void test_damage(void **state)
 {
 	struct format_trunk whole;
-	struct world w;
+	struct pager_fixture w;
 	uint64_t place;
 
 	(void)state;
-	start(&w);
+	pager_fixture_new(&w, 1 << 20);
 	io_mem_resize_head(w.medium, FORMAT_PAGES_AT);
 	assert_int_equal(alloc_mark(w.pager->alloc, FIRST, 100), 0);
 	for (uint32_t i = 10; i < 90; i += 9)
@@ -313,7 +286,7 @@ static void test_damage(void **state)
 	assert_int_equal(read_list(&w, NULL), 0);
 	w.slot.free_place = place;
 	assert_int_equal(read_list(&w, NULL), 0);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* A run that is longer than an extent can say. */
@@ -330,18 +303,18 @@ static int sum_up(void *ctx, uint64_t block, uint64_t blocks, bool needed)
 static void test_long_run(void **state)
 {
 	uint64_t longest = ((uint64_t)1 << 27) - 1, sum = 0;
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w);
+	pager_fixture_new(&w, 1 << 20);
 	assert_int_equal(alloc_mark(w.pager->alloc, FIRST, 10), 0);
 	add(&w.pager->aging, FIRST + 20, (uint32_t)longest * 2 + 5);
 	write_list(&w, false);
 	w.slot.blocks = 4 * longest;
-	assert_int_equal(freelist_read(w.io, uuid, &w.slot, NULL, sum_up, &sum), 0);
+	assert_int_equal(freelist_read(w.io, pager_fixture_uuid, &w.slot, NULL, sum_up, &sum), 0);
 	assert_true(sum == longest * 2 + 5 && sum == w.slot.free_blocks);
 	w.pager->aging.n = 0;
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* --- failures --- */
@@ -366,10 +339,10 @@ static void test_failures(void **state)
 
 	(void)state;
 	for (uint64_t k = 0; k < 40; k++) {
-		struct world w;
+		struct pager_fixture w;
 		int err;
 
-		start(&w);
+		pager_fixture_new(&w, 1 << 20);
 		assert_int_equal(alloc_mark(w.pager->alloc, FIRST, 3000), 0);
 		for (uint32_t i = 0; i < 1400; i++)
 			assert_int_equal(alloc_give(w.pager->alloc, FIRST + 2 * i, 1), 0);
@@ -395,7 +368,7 @@ static void test_failures(void **state)
 			err = read_list(&w, &w.trunks);
 		mem_set_fault(NULL, NULL);
 		assert_true(err == 0 || err == ERR_NOMEM);
-		end(&w);
+		pager_fixture_free(&w);
 	}
 	print_message("%u failed\n", failed);
 	assert_true(failed > 10);

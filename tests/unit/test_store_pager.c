@@ -18,64 +18,34 @@
 #include "store/mem.h"
 #include "store/page.h"
 #include "store/pager.h"
-#include "tests/support/io_mem.h"
+#include "tests/support/pager_fixture.h"
 
-#define PAGE 4096u
 #define PAGES 700u /* more than one map leaf of 256 entries */
 
-static const uint8_t uuid[16] = {7};
-
-struct world {
-	struct io_mem *medium;
-	struct store_io *io;
-	struct epoch *epoch;
-	struct pager *pager;
-	struct pager_extents trunks;
-	struct head_slot slot;
-};
-
-static void start(struct world *w, uint64_t limit)
-{
-	memset(w, 0, sizeof(*w));
-	w->medium = io_mem_new(1);
-	w->io = io_mem_attach(w->medium);
-	assert_int_equal(epoch_new(&w->epoch), 0);
-	assert_int_equal(pager_new(&w->pager, w->io, w->epoch, uuid, PAGE, limit), 0);
-}
-
-static void end(struct world *w)
-{
-	pager_free(w->pager);
-	pager_extents_release(&w->trunks);
-	epoch_free(w->epoch);
-	w->io->ops->close(w->io);
-	io_mem_free(w->medium);
-}
-
-static void fill(struct world *w, uint32_t page, uint8_t with)
+static void fill(struct pager_fixture *w, uint32_t page, uint8_t with)
 {
 	void *bytes;
 
 	epoch_enter(w->epoch);
 	assert_int_equal(pager_change(w->pager, FORMAT_SPACE_VALUE, page, &bytes), 0);
-	memset(bytes, with, PAGE);
+	memset(bytes, with, PAGER_FIXTURE_PAGE);
 	epoch_leave(w->epoch);
 }
 
 static void expect(struct pager *pager, struct epoch *epoch, uint32_t page, uint8_t with)
 {
 	const void *bytes;
-	uint8_t want[PAGE];
+	uint8_t want[PAGER_FIXTURE_PAGE];
 
-	memset(want, with, PAGE);
+	memset(want, with, PAGER_FIXTURE_PAGE);
 	epoch_enter(epoch);
 	assert_int_equal(pager_get(pager, FORMAT_SPACE_VALUE, page, STORE_HINT_NONE, &bytes), 0);
-	assert_memory_equal(bytes, want, PAGE);
+	assert_memory_equal(bytes, want, PAGER_FIXTURE_PAGE);
 	epoch_leave(epoch);
 }
 
 /* The second half of a flush, after pager_freeze. */
-static void publish(struct world *w)
+static void publish(struct pager_fixture *w)
 {
 	assert_int_equal(pager_write_frozen(w->pager, PAGER_META), 0);
 	assert_int_equal(pager_write_maps(w->pager, PAGER_META, w->slot.roots), 0);
@@ -87,12 +57,14 @@ static void publish(struct world *w)
 }
 
 /* A pager that knows only the disk and the slot. */
-static struct pager *load(struct world *w)
+static struct pager *load(struct pager_fixture *w)
 {
 	struct err_msg msg = {{0}};
 	struct pager *pager;
 
-	assert_int_equal(pager_new(&pager, w->io, w->epoch, uuid, PAGE, 1 << 20), 0);
+	assert_int_equal(
+		pager_new(&pager, w->io, w->epoch, pager_fixture_uuid, PAGER_FIXTURE_PAGE, 1 << 20),
+		0);
 	assert_int_equal(pager_load(pager, w->slot.roots, w->slot.blocks, &msg), 0);
 	return pager;
 }
@@ -108,10 +80,10 @@ static int is_free(void *ctx, uint64_t block, uint64_t blocks, bool needed)
 
 static void test_flush_writes_what_it_froze(void **state)
 {
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 16 << 20);
+	pager_fixture_new(&w, 16 << 20);
 	for (uint8_t round = 1; round < 12; round++) {
 		struct pager *other;
 
@@ -125,29 +97,31 @@ static void test_flush_writes_what_it_froze(void **state)
 		for (uint32_t page = 0; page < PAGES; page += 6)
 			if (page % (1 + round % 3) == 0)
 				expect(other, w.epoch, page, round);
-		assert_int_equal(freelist_read(w.io, uuid, &w.slot, NULL, is_free, other), 0);
+		assert_int_equal(
+			freelist_read(w.io, pager_fixture_uuid, &w.slot, NULL, is_free, other), 0);
 		pager_free(other);
 		for (uint32_t page = 0; page < PAGES; page += 5)
 			expect(w.pager, w.epoch, page, 0xee);
 	}
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* Given up, nothing is lost: the next flush has it all. */
 static void test_unfreeze(void **state)
 {
 	struct pager *other;
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 16 << 20);
+	pager_fixture_new(&w, 16 << 20);
 	for (uint32_t page = 0; page < PAGES; page++)
 		fill(&w, page, 1);
 	pager_freeze(w.pager, PAGER_META);
 	for (uint32_t page = 0; page < 50; page++)
 		fill(&w, page, 2);
 	pager_unfreeze(w.pager, PAGER_META);
-	assert_true(atomic_load(&w.pager->groups[PAGER_META].dirty_bytes) == PAGES * PAGE);
+	assert_true(atomic_load(&w.pager->groups[PAGER_META].dirty_bytes) ==
+		    PAGES * PAGER_FIXTURE_PAGE);
 	pager_freeze(w.pager, PAGER_META);
 	publish(&w);
 	assert_true(atomic_load(&w.pager->groups[PAGER_META].dirty_bytes) == 0);
@@ -155,40 +129,42 @@ static void test_unfreeze(void **state)
 	for (uint32_t page = 0; page < PAGES; page++)
 		expect(other, w.epoch, page, page < 50 ? 2 : 1);
 	pager_free(other);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 static void test_eviction(void **state)
 {
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 64 * PAGE);
+	pager_fixture_new(&w, 64 * PAGER_FIXTURE_PAGE);
 	for (uint32_t page = 0; page < PAGES; page++)
 		fill(&w, page, (uint8_t)page);
 	/* dirty pages stay, whatever the limit */
-	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) == PAGES * PAGE);
+	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) ==
+		    PAGES * PAGER_FIXTURE_PAGE);
 	pager_freeze(w.pager, PAGER_META);
 	publish(&w);
 	for (int round = 0; round < 3; round++) {
 		for (uint32_t page = 0; page < PAGES; page++)
 			expect(w.pager, w.epoch, page, (uint8_t)page);
-		assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) <= 66 * PAGE);
+		assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) <=
+			    66 * PAGER_FIXTURE_PAGE);
 	}
 	pager_drop(w.pager);
 	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) == 0);
 	assert_true(atomic_load(&w.pager->evictions[STORE_CLASS_VECTOR]) > 2 * PAGES);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* What a reader inside the epoch looks at is not taken away. */
 static void test_readers_keep_their_pages(void **state)
 {
 	const uint8_t *first;
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 8 * PAGE);
+	pager_fixture_new(&w, 8 * PAGER_FIXTURE_PAGE);
 	for (uint32_t page = 0; page < 100; page++)
 		fill(&w, page, (uint8_t)(page + 1));
 	pager_freeze(w.pager, PAGER_META);
@@ -201,12 +177,12 @@ static void test_readers_keep_their_pages(void **state)
 	for (uint32_t page = 1; page < 100; page++)
 		expect(w.pager, w.epoch, page, (uint8_t)(page + 1));
 	pager_drop(w.pager);
-	for (uint32_t i = 0; i < PAGE; i++)
+	for (uint32_t i = 0; i < PAGER_FIXTURE_PAGE; i++)
 		assert_int_equal(first[i], 1);
 	epoch_leave(w.epoch);
 	pager_drop(w.pager);
 	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) == 0);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* --- the page map --- */
@@ -216,10 +192,10 @@ static void test_tall_map(void **state)
 {
 	static const uint32_t numbers[] = {0, 255, 256, 32767, 32768, 40000};
 	struct pager *other;
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 16 << 20);
+	pager_fixture_new(&w, 16 << 20);
 	for (uint8_t round = 1; round < 4; round++) {
 		for (size_t i = round - 1u; i < 6; i++)
 			fill(&w, numbers[i], (uint8_t)(round * 10 + i));
@@ -233,7 +209,7 @@ static void test_tall_map(void **state)
 		expect(other, w.epoch, 20000, 0);
 		pager_free(other);
 	}
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 static bool fail_every_allocation(void *ctx)
@@ -245,16 +221,16 @@ static bool fail_every_allocation(void *ctx)
 /* More pages than a map of four levels has room for are refused before there are any. */
 static void test_map_is_bounded(void **state)
 {
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 1 << 20);
+	pager_fixture_new(&w, 1 << 20);
 	mem_set_fault(fail_every_allocation, NULL);
 	assert_int_equal(pager_grow(w.pager, FORMAT_SPACE_CODE, 256u << 21), ERR_LIMIT);
 	assert_int_equal(pager_grow(w.pager, FORMAT_SPACE_CODE, UINT32_MAX), ERR_LIMIT);
 	assert_int_equal(pager_grow(w.pager, FORMAT_SPACE_CODE, (256u << 21) - 1), ERR_NOMEM);
 	mem_set_fault(NULL, NULL);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 static uint64_t allocations, fail_at;
@@ -272,11 +248,12 @@ static bool fail_after_many(void *ctx)
 }
 
 /* A copy of the disk whose map of the values is changed by hand and sealed again. */
-static int load_changed(struct world *w, void (*change)(struct format_map_entry *entries,
-							struct format_root *root, uint64_t blocks))
+static int load_changed(struct pager_fixture *w,
+			void (*change)(struct format_map_entry *entries, struct format_root *root,
+				       uint64_t blocks))
 {
 	struct format_root roots[FORMAT_SPACES];
-	uint8_t page[PAGE];
+	uint8_t page[PAGER_FIXTURE_PAGE];
 	struct io_mem *medium = io_mem_clone(w->medium);
 	struct store_io *io = io_mem_attach(medium);
 	struct err_msg msg = {{0}};
@@ -286,12 +263,15 @@ static int load_changed(struct world *w, void (*change)(struct format_map_entry 
 
 	memcpy(roots, w->slot.roots, sizeof(roots));
 	assert_true(place_unpack(get_u64(roots[0].top.place[0]), &at));
-	assert_int_equal(io->ops->read(io, at.block * FORMAT_BLOCK, page, PAGE), 0);
+	assert_int_equal(io->ops->read(io, at.block * FORMAT_BLOCK, page, PAGER_FIXTURE_PAGE), 0);
 	change((struct format_map_entry *)page, &roots[0], w->slot.blocks);
-	assert_int_equal(io->ops->write(io, at.block * FORMAT_BLOCK, page, PAGE), 0);
+	assert_int_equal(io->ops->write(io, at.block * FORMAT_BLOCK, page, PAGER_FIXTURE_PAGE), 0);
 	put_u64(roots[0].top.checksum,
-		page_checksum(page, PAGE, page_map_seed(uuid, FORMAT_SPACE_VALUE, 0, 0)));
-	assert_int_equal(pager_new(&pager, io, w->epoch, uuid, PAGE, 1 << 20), 0);
+		page_checksum(page, PAGER_FIXTURE_PAGE,
+			      page_map_seed(pager_fixture_uuid, FORMAT_SPACE_VALUE, 0, 0)));
+	assert_int_equal(
+		pager_new(&pager, io, w->epoch, pager_fixture_uuid, PAGER_FIXTURE_PAGE, 1 << 20),
+		0);
 	allocations = 0;
 	mem_set_fault(fail_after_many, NULL); /* what a file says must not cost memory */
 	err = pager_load(pager, roots, w->slot.blocks, &msg);
@@ -323,14 +303,14 @@ static void entry_behind_the_end(struct format_map_entry *entries, struct format
 				 uint64_t blocks)
 {
 	(void)root;
-	put_u64(entries[3].place, place_pack(blocks, PAGE, FORMAT_RAW));
+	put_u64(entries[3].place, place_pack(blocks, PAGER_FIXTURE_PAGE, FORMAT_RAW));
 }
 
 static void entry_across_the_end(struct format_map_entry *entries, struct format_root *root,
 				 uint64_t blocks)
 {
 	(void)root;
-	put_u64(entries[3].place, place_pack(blocks - 1, PAGE + 1, FORMAT_RAW));
+	put_u64(entries[3].place, place_pack(blocks - 1, PAGER_FIXTURE_PAGE + 1, FORMAT_RAW));
 }
 
 static void entry_twice(struct format_map_entry *entries, struct format_root *root, uint64_t blocks)
@@ -411,10 +391,10 @@ static void test_hostile_maps(void **state)
 						    no_top,
 						    one_top_twice,
 						    more_pages_than_blocks};
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 1 << 20);
+	pager_fixture_new(&w, 1 << 20);
 	for (uint32_t page = 0; page < 20; page++)
 		fill(&w, page, (uint8_t)page);
 	pager_freeze(w.pager, PAGER_META);
@@ -422,7 +402,7 @@ static void test_hostile_maps(void **state)
 	assert_int_equal(load_changed(&w, change_nothing), 0);
 	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++)
 		assert_int_equal(load_changed(&w, changes[i]), ERR_DAMAGED);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* --- failures --- */
@@ -433,7 +413,7 @@ static int fail_write(void *ctx, const char *call, uint64_t nth)
 	return strcmp(call, "write") == 0 && nth == fail_at ? ERR_FULL : 0;
 }
 
-static int try_publish(struct world *w)
+static int try_publish(struct pager_fixture *w)
 {
 	int err = pager_write_frozen(w->pager, PAGER_META);
 
@@ -452,9 +432,9 @@ static void check_failing_flush(bool memory)
 
 	for (fail_at = 0; err != 0; fail_at++) {
 		struct pager *other;
-		struct world w;
+		struct pager_fixture w;
 
-		start(&w, 16 << 20);
+		pager_fixture_new(&w, 16 << 20);
 		for (uint32_t page = 0; page < 60; page++)
 			fill(&w, page, 1);
 		pager_freeze(w.pager, PAGER_META);
@@ -484,7 +464,7 @@ static void check_failing_flush(bool memory)
 				expect(other, w.epoch, page, page % 4 == 0 ? 3 : 2);
 			pager_free(other);
 		}
-		end(&w);
+		pager_fixture_free(&w);
 	}
 	print_message("%u failures\n", failures);
 	assert_true(failures > (memory ? 5 : 50));
@@ -501,10 +481,10 @@ static void test_failing_flush(void **state)
 static void test_published_without_memory(void **state)
 {
 	struct pager *other;
-	struct world w;
+	struct pager_fixture w;
 
 	(void)state;
-	start(&w, 16 << 20);
+	pager_fixture_new(&w, 16 << 20);
 	for (uint8_t round = 1; round < 5; round++) {
 		for (uint32_t page = 0; page < 40; page++)
 			fill(&w, page, round);
@@ -526,25 +506,25 @@ static void test_published_without_memory(void **state)
 	for (uint32_t page = 0; page < 40; page++)
 		expect(other, w.epoch, page, 4);
 	pager_free(other);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* --- whole pages --- */
 
 static void test_blobs(void **state)
 {
-	uint8_t page[PAGE], got[PAGE];
-	struct world w;
+	uint8_t page[PAGER_FIXTURE_PAGE], got[PAGER_FIXTURE_PAGE];
+	struct pager_fixture w;
 	uint64_t used;
 
 	(void)state;
-	start(&w, 1 << 20);
+	pager_fixture_new(&w, 1 << 20);
 	assert_int_equal(pager_blob_read(w.pager, FORMAT_SPACE_CODE, 0, got), ERR_ABSENT);
 	for (uint8_t round = 1; round < 4; round++) {
-		memset(page, round, PAGE);
+		memset(page, round, PAGER_FIXTURE_PAGE);
 		assert_int_equal(pager_blob_write(w.pager, FORMAT_SPACE_CODE, 5, page), 0);
 		assert_int_equal(pager_blob_read(w.pager, FORMAT_SPACE_CODE, 5, got), 0);
-		assert_memory_equal(got, page, PAGE);
+		assert_memory_equal(got, page, PAGER_FIXTURE_PAGE);
 		assert_int_equal(pager_blob_read(w.pager, FORMAT_SPACE_CODE, 4, got), 0);
 		assert_int_equal(got[0], 0);
 	}
@@ -564,7 +544,7 @@ static void test_blobs(void **state)
 	io_mem_set_fault(w.medium, NULL, NULL);
 	assert_int_equal(pager_blob_read(w.pager, FORMAT_SPACE_CODE, 5, got), 0);
 	assert_int_equal(pager_check(w.pager), 0);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* Forgetting a space without memory for the list of its blocks changes nothing that shows. */
@@ -574,10 +554,10 @@ static void test_reset_without_memory(void **state)
 
 	(void)state;
 	for (fail_at = 0; err != 0; fail_at++) {
-		struct world w;
+		struct pager_fixture w;
 		void *bytes;
 
-		start(&w, 1 << 20);
+		pager_fixture_new(&w, 1 << 20);
 		for (uint32_t page = 0; page < 1500; page++) {
 			epoch_enter(w.epoch);
 			assert_int_equal(pager_change(w.pager, FORMAT_SPACE_GRAPH, page, &bytes),
@@ -596,7 +576,7 @@ static void test_reset_without_memory(void **state)
 		assert_int_equal(pager_check(w.pager), 0);
 		assert_int_equal(pager_reset_space(w.pager, FORMAT_SPACE_GRAPH), 0);
 		assert_int_equal(pager_check(w.pager), 0);
-		end(&w);
+		pager_fixture_free(&w);
 	}
 	assert_true(fail_at > 1);
 }
@@ -607,13 +587,13 @@ static void test_incompressible(void **state)
 	uint8_t want[4][16384];
 	struct pager *other;
 	uint64_t random = 5;
-	struct world w;
+	struct pager_fixture w;
 	void *bytes;
 
 	(void)state;
-	start(&w, 1 << 20);
+	pager_fixture_new(&w, 1 << 20);
 	pager_free(w.pager);
-	assert_int_equal(pager_new(&w.pager, w.io, w.epoch, uuid, 16384, 1 << 20), 0);
+	assert_int_equal(pager_new(&w.pager, w.io, w.epoch, pager_fixture_uuid, 16384, 1 << 20), 0);
 	for (uint32_t page = 0; page < 4; page++) {
 		for (size_t i = 0; i < sizeof(want[0]); i++) {
 			random = random * 6364136223846793005u + 1442695040888963407u;
@@ -626,7 +606,7 @@ static void test_incompressible(void **state)
 	}
 	pager_freeze(w.pager, PAGER_META);
 	publish(&w);
-	assert_int_equal(pager_new(&other, w.io, w.epoch, uuid, 16384, 1 << 20), 0);
+	assert_int_equal(pager_new(&other, w.io, w.epoch, pager_fixture_uuid, 16384, 1 << 20), 0);
 	assert_int_equal(pager_load(other, w.slot.roots, w.slot.blocks, NULL), 0);
 	epoch_enter(w.epoch);
 	for (uint32_t page = 0; page < 4; page++) {
@@ -639,7 +619,7 @@ static void test_incompressible(void **state)
 	epoch_leave(w.epoch);
 	assert_int_equal(atomic_load(&other->decompressions), 2);
 	pager_free(other);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 /* --- the checker --- */
@@ -647,11 +627,11 @@ static void test_incompressible(void **state)
 static void test_check(void **state)
 {
 	struct pager_page *page;
-	struct world w;
+	struct pager_fixture w;
 	struct place at;
 
 	(void)state;
-	start(&w, 1 << 20);
+	pager_fixture_new(&w, 1 << 20);
 	for (uint32_t number = 0; number < 10; number++)
 		fill(&w, number, 1);
 	pager_freeze(w.pager, PAGER_META);
@@ -672,7 +652,7 @@ static void test_check(void **state)
 	assert_int_equal(pager_extents_add(&w.trunks, 1), ERR_DAMAGED);
 	pager_unfreeze(w.pager, PAGER_META); /* nothing is frozen: nothing */
 	assert_int_equal(pager_check(w.pager), 0);
-	end(&w);
+	pager_fixture_free(&w);
 }
 
 int main(void)
