@@ -293,10 +293,9 @@ int io_posix_log_size(struct store_io *io, uint64_t seq, uint64_t *bytes_out)
 {
 	struct io_posix *p = posix_of(io);
 	struct io_posix_segment *segment;
-	int ret;
+	int ret = pin(p, seq, &segment);
 
 	*bytes_out = 0;
-	ret = pin(p, seq, &segment);
 	if (ret != 0)
 		return ret;
 	ret = io_posix_size_of(segment->fd, bytes_out);
@@ -309,10 +308,9 @@ int io_posix_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *
 {
 	struct io_posix *p = posix_of(io);
 	struct io_posix_segment *segment;
-	int ret;
+	int ret = pin(p, seq, &segment);
 
 	*got_out = 0;
-	ret = pin(p, seq, &segment);
 	if (ret != 0)
 		return ret;
 	ret = io_posix_read_at(segment->fd, offset, buf, len, got_out);
@@ -320,16 +318,18 @@ int io_posix_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *
 	return ret;
 }
 
+static int pin_to_write(struct io_posix *p, uint64_t seq, struct io_posix_segment **segment_out)
+{
+	return p->writable ? pin(p, seq, segment_out) : ERR_READONLY;
+}
+
 int io_posix_log_write(struct store_io *io, uint64_t seq, uint64_t offset, const void *buf,
 		       size_t len)
 {
 	struct io_posix *p = posix_of(io);
 	struct io_posix_segment *segment;
-	int ret;
+	int ret = pin_to_write(p, seq, &segment);
 
-	if (!p->writable)
-		return ERR_READONLY;
-	ret = pin(p, seq, &segment);
 	if (ret != 0)
 		return ret;
 	ret = io_posix_write_at(segment->fd, offset, buf, len);
@@ -341,11 +341,8 @@ int io_posix_log_reserve(struct store_io *io, uint64_t seq, uint64_t bytes)
 {
 	struct io_posix *p = posix_of(io);
 	struct io_posix_segment *segment;
-	int ret;
+	int ret = pin_to_write(p, seq, &segment);
 
-	if (!p->writable)
-		return ERR_READONLY;
-	ret = pin(p, seq, &segment);
 	if (ret != 0)
 		return ret;
 	ret = io_posix_keep_room(segment->fd, bytes);

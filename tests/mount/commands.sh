@@ -7,16 +7,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib-cases.sh"
 cases_begin
 
-exits() { # CODE WORDS COMMAND...: the output must have WORDS; sets `said`
-	local code=$1 words=$2 got
-	shift 2
-	said=$("$@" 2>&1)
-	got=$?
-	[ "$got" -eq "$code" ] && grep -qF -- "$words" <<<"$said"
-	check $? "exit $code and '$words': ${*:2}"
-	[ "$got" -eq "$code" ] || echo "got $got: $said"
-}
-
 # --- help and usage ---
 
 exits 0 "usage: vecfs STORE MOUNTPOINT" "$VECFS" --help

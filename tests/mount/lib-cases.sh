@@ -65,6 +65,17 @@ check() { # STATUS WHAT
 	fi
 }
 
+# The command must exit with CODE and its output have WORDS. Sets `said`.
+exits() { # CODE WORDS COMMAND...
+	local code=$1 words=$2 got
+	shift 2
+	said=$("$@" 2>&1)
+	got=$?
+	[ "$got" -eq "$code" ] && grep -qF -- "$words" <<<"$said"
+	check $? "exit $code and '$words': ${*:2}"
+	[ "$got" -eq "$code" ] || echo "got $got: $said"
+}
+
 # The command must exit with CODE and say one line with WORDS on stderr. Sets `said`.
 refused() { # CODE WORDS COMMAND...
 	local code=$1 words=$2 got

@@ -8,16 +8,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib-cases.sh"
 cases_begin
 
-exits() { # CODE WORDS COMMAND...: the output must have WORDS; sets `said`
-	local code=$1 words=$2 got
-	shift 2
-	said=$("$@" 2>&1)
-	got=$?
-	[ "$got" -eq "$code" ] && grep -qF -- "$words" <<<"$said"
-	check $? "exit $code and '$words': ${*:2}"
-	[ "$got" -eq "$code" ] || echo "got $got: $said"
-}
-
 # Writes vectors of 48 numbers: KIND random or picture (few values, long runs of zeros).
 write_vectors() { # KIND COUNT FOLDER
 	perl -e '

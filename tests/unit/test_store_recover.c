@@ -50,6 +50,14 @@ static void build(struct store_fixture *f)
 	store_fixture_crash(f);
 }
 
+/* And what its slots say, the ruling one first. */
+static void build_and_look(struct store_fixture *f, struct head *head_out,
+			   struct head_slot slots_out[2])
+{
+	build(f);
+	assert_int_equal(store_fixture_slots(f, head_out, slots_out), 2);
+}
+
 /* Opens, looks, works on, and opens what that left. */
 static void expect_recovered(struct store_fixture *f, bool older)
 {
@@ -163,8 +171,7 @@ static void test_unreadable_map(void **state)
 	struct head head;
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	/* the first copy cannot be read, the second is damaged */
 	spoil_block(&f, get_u64(slots[0].roots[0].top.place[1]));
 	io_mem_set_fault(f.medium, store_fixture_fail, &fault);
@@ -184,8 +191,7 @@ static void test_map_pages(void **state)
 		for (int copies = 1; copies <= 3; copies++) {
 			struct format_map_child *top = &slots[0].roots[space].top;
 
-			build(&f);
-			assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+			build_and_look(&f, &head, slots);
 			if ((copies & 1) != 0)
 				spoil_block(&f, get_u64(top->place[0]));
 			if ((copies & 2) != 0)
@@ -202,8 +208,7 @@ static void test_map_pages(void **state)
 		}
 	}
 	/* both slots without a map: the first one's sentence */
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	for (int i = 0; i < 2; i++)
 		for (int copy = 0; copy < 2; copy++)
 			spoil_block(&f, get_u64(slots[i].roots[i].top.place[copy]));
@@ -232,13 +237,11 @@ static void test_slot_table(void **state)
 	struct head head;
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	spoil_block(&f, place_of(&f, &slots[0], FORMAT_SPACE_SLOT, 0));
 	expect_recovered(&f, true);
 	store_fixture_free(&f);
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	spoil_block(&f, place_of(&f, &slots[0], FORMAT_SPACE_SLOT, 0));
 	spoil_block(&f, place_of(&f, &slots[1], FORMAT_SPACE_SLOT, 0));
 	expect_refused(&f, ERR_DAMAGED, "slot table");
@@ -259,8 +262,7 @@ static void test_torn_while_on_older_slot(void **state)
 			"commit_slot", (uint64_t)variant / 2, IO_MEM_CUT(300), false, false, 0};
 		bool by_map = variant % 2 != 0;
 
-		build(&f);
-		assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+		build_and_look(&f, &head, slots);
 		if (by_map) {
 			spoil_block(&f, get_u64(slots[0].roots[0].top.place[0]));
 			spoil_block(&f, get_u64(slots[0].roots[0].top.place[1]));
@@ -282,8 +284,7 @@ static void test_truncated(void **state)
 	struct head head;
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	assert_true(slots[1].blocks < slots[0].blocks);
 	assert_int_equal(io_mem_resize_head(f.medium, slots[0].blocks * FORMAT_BLOCK - 1), 0);
 	expect_recovered(&f, true);
@@ -382,8 +383,7 @@ static void test_lying_free_list(void **state)
 	uint64_t extents[2];
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	assert_true(place_unpack(slots[0].free_place, &at));
 	assert_true(place_unpack(get_u64(slots[0].roots[0].top.place[0]), &root));
 	extents[0] = root.block | (uint64_t)1 << 36 | (uint64_t)1 << 63;
@@ -392,8 +392,7 @@ static void test_lying_free_list(void **state)
 	expect_recovered(&f, false);
 	store_fixture_free(&f);
 	/* its trunk lies where a copy of a map page is */
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	write_trunk(&f, &head, &slots[0], root.block, extents, 0);
 	expect_recovered(&f, false);
 	store_fixture_free(&f);
@@ -433,15 +432,13 @@ static void test_lying_slot(void **state)
 	size_t len;
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	slots[0].dir_depth = 27;
 	write_slot(&f, &head, &slots[0]);
 	expect_recovered(&f, true);
 	store_fixture_free(&f);
 	/* slots that are free and values of no size: a checkpoint would look for the pages of those */
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	head.value_size = slots[0].value_size = slots[1].value_size = 0;
 	for (int i = 0; i < 2; i++) {
 		root = empty_root(&f, &head, &slots[i]);
@@ -488,8 +485,7 @@ static void test_free_list(void **state)
 	struct head head;
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	spoil_block(&f, slots[0].free_place);
 	expect_recovered(&f, false);
 	store_fixture_free(&f);
@@ -504,8 +500,7 @@ static void test_taken_over(void **state)
 	struct head head;
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, before), 2);
+	build_and_look(&f, &head, before);
 	store_fixture_open(&f);
 	assert_int_equal(store_fixture_slots(&f, &head, after), 2);
 	store_get_stats(f.store, &stats);
@@ -607,8 +602,7 @@ static void test_missing_segment(void **state)
 	struct head head;
 
 	(void)state;
-	build(&f);
-	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	build_and_look(&f, &head, slots);
 	io = io_mem_attach(f.medium);
 	assert_int_equal(io->ops->log_remove(io, slots[0].first_segment), 0);
 	io->ops->close(io);
