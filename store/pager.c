@@ -1,5 +1,5 @@
 /*
- * pager.c - frames of pages: finding, loading, changing, evicting. States and invariants: pager.h.
+ * pager.c - frames of pages: finding, loading, changing. States and invariants: pager.h.
  */
 #include "store/pager.h"
 
@@ -10,12 +10,10 @@
 #include "store/codec.h"
 #include "store/mem.h"
 #include "store/page.h"
+#include "store/pager_evict.h"
 
 #define CHUNKS_MAX (1u << 20) /* 2^30 pages a space */
 #define HEAT_NEW 1u
-#define HEAT_MAX 3u
-#define EVICT_SHARE 64u /* once over the limit, 1/64 goes at a time */
-#define VECTOR_SHARE 8u /* graph and map pages go only when vectors hold less than 1/8 */
 
 enum pager_group_name pager_group_of(enum format_space space)
 {
@@ -112,22 +110,11 @@ void pager_free(struct pager *pager)
 	mem_free(pager);
 }
 
-static struct pager_chunk *chunk_of(struct pager *pager, uint32_t space, uint32_t page)
-{
-	return atomic_load_explicit(&pager->spaces[space].chunks[page / PAGER_CHUNK],
-				    memory_order_acquire);
-}
-
 struct pager_page *pager_page(struct pager *pager, enum format_space space, uint32_t page)
 {
 	if (page >= atomic_load(&pager->spaces[space].pages))
 		return NULL;
-	return &chunk_of(pager, space, page)->pages[page % PAGER_CHUNK];
-}
-
-static uint8_t *frame_of(struct pager *pager, const struct pager_chunk *chunk, uint32_t page)
-{
-	return chunk->frames + (size_t)(page % PAGER_CHUNK) * pager->page_size;
+	return &pager_chunk_of(pager, space, page)->pages[page % PAGER_CHUNK];
 }
 
 /* How many pages a map of the greatest height has room for. */
@@ -216,187 +203,6 @@ void pager_note(struct pager *pager, struct pager_page *page, int err)
 		atomic_fetch_add(&pager->damaged, bad ? 1 : (uint64_t)-1);
 }
 
-/* --- eviction --- */
-
-/* Gives frames back whose readers have all left. lock held. */
-static void reap(struct pager *pager)
-{
-	uint64_t oldest = epoch_oldest(pager->epoch);
-	size_t kept = 0;
-
-	for (size_t i = 0; i < pager->n_limbo; i++) {
-		struct pager_limbo *limbo = &pager->limbo[i];
-		struct pager_chunk *chunk = chunk_of(pager, limbo->ref.space, limbo->ref.page);
-		struct pager_page *page = &chunk->pages[limbo->ref.page % PAGER_CHUNK];
-		enum store_class class = pager_class_of((enum format_space)limbo->ref.space);
-		uint8_t cooling = PAGE_COOLING;
-		bool dirty;
-
-		if (limbo->retired >= oldest) {
-			pager->limbo[kept++] = *limbo;
-			continue;
-		}
-		dirty = atomic_load(&page->dirty_gen) != 0;
-		if (dirty)
-			(void)atomic_compare_exchange_strong(&page->state, &cooling, PAGE_RESIDENT);
-		if (dirty ||
-		    !atomic_compare_exchange_strong(&page->state, &cooling, PAGE_LOADING)) {
-			/* in use again: back into the ring; it has room, since it once held this */
-			pager->rings[class].refs[pager->rings[class].n++] = limbo->ref;
-			continue;
-		}
-		mem_discard(frame_of(pager, chunk, limbo->ref.page), pager->page_size);
-		atomic_fetch_sub(&pager->resident[class], pager->page_size);
-		atomic_fetch_add_explicit(&pager->evictions[class], 1, memory_order_relaxed);
-		atomic_store(&page->state, PAGE_ABSENT);
-	}
-	if (kept != pager->n_limbo)
-		(void)pthread_cond_broadcast(&pager->loaded);
-	pager->n_limbo = kept;
-}
-
-/* Turns the clock of a class until one page cools. False when none can. lock held. */
-static bool cool_one(struct pager *pager, enum store_class class, bool force)
-{
-	struct pager_ring *ring = &pager->rings[class];
-	size_t looks = ring->n * (force ? 1 : HEAT_MAX + 1);
-
-	for (; looks > 0; looks--) {
-		struct pager_ref ref;
-		struct pager_page *page;
-		uint8_t resident = PAGE_RESIDENT, heat;
-
-		if (ring->hand >= ring->n)
-			ring->hand = 0;
-		ref = ring->refs[ring->hand];
-		page = pager_page(pager, (enum format_space)ref.space, ref.page);
-		heat = atomic_load_explicit(&page->heat, memory_order_relaxed);
-		if (atomic_load(&page->dirty_gen) != 0 || (heat > 0 && !force)) {
-			if (heat > 0)
-				atomic_store_explicit(&page->heat, heat - 1, memory_order_relaxed);
-			ring->hand++;
-			continue;
-		}
-		if (mem_grow((void **)&pager->limbo, &pager->cap_limbo, pager->n_limbo + 1,
-			     sizeof(*pager->limbo)) != 0)
-			return false;
-		if (!atomic_compare_exchange_strong(&page->state, &resident, PAGE_COOLING)) {
-			ring->hand++;
-			continue;
-		}
-		ring->refs[ring->hand] = ring->refs[--ring->n];
-		pager->limbo[pager->n_limbo].ref = ref;
-		pager->limbo[pager->n_limbo++].retired = 0;
-		return true;
-	}
-	return false;
-}
-
-static uint64_t resident_bytes(struct pager *pager)
-{
-	uint64_t sum = 0;
-
-	for (int c = 0; c < STORE_CLASSES; c++)
-		sum += atomic_load(&pager->resident[c]);
-	return sum;
-}
-
-static enum store_class victim_class(struct pager *pager, uint64_t limit)
-{
-	uint64_t vector = atomic_load(&pager->resident[STORE_CLASS_VECTOR]);
-	uint64_t graph = atomic_load(&pager->resident[STORE_CLASS_GRAPH]);
-	uint64_t map = atomic_load(&pager->resident[STORE_CLASS_MAP]);
-
-	if (vector > limit / VECTOR_SHARE)
-		return STORE_CLASS_VECTOR;
-	return graph > map ? STORE_CLASS_GRAPH : STORE_CLASS_MAP;
-}
-
-/* Cools pages until what stays is within goal bytes, then reaps. lock held. */
-static void evict(struct pager *pager, uint64_t goal, bool force)
-{
-	uint64_t bytes = resident_bytes(pager), limit = atomic_load(&pager->limit);
-	uint64_t cooling = (uint64_t)pager->n_limbo * pager->page_size, retired;
-	size_t first = pager->n_limbo;
-
-	while (bytes > goal + cooling) {
-		enum store_class class = victim_class(pager, force ? 0 : limit);
-		bool done = cool_one(pager, class, force);
-
-		for (int c = 0; !done && c < STORE_CLASSES; c++)
-			done = cool_one(pager, (enum store_class)c, force);
-		if (!done)
-			break;
-		cooling += pager->page_size;
-	}
-	if (pager->n_limbo > first) {
-		retired = epoch_retire(pager->epoch);
-		for (size_t i = first; i < pager->n_limbo; i++)
-			pager->limbo[i].retired = retired;
-	}
-	reap(pager);
-}
-
-/* --- thrashing --- */
-
-/* Look-ups of graph and vector pages: those of tables hardly ever miss, and come with each. */
-static uint64_t window_hits(struct pager *pager)
-{
-	return epoch_sum(pager->epoch, STORE_CLASS_GRAPH) +
-	       epoch_sum(pager->epoch, STORE_CLASS_VECTOR);
-}
-
-static uint64_t window_evictions(struct pager *pager)
-{
-	return atomic_load(&pager->evictions[STORE_CLASS_GRAPH]) +
-	       atomic_load(&pager->evictions[STORE_CLASS_VECTOR]);
-}
-
-/* After a miss. True, with the share of hits, when thrashing begins with it. lock held. */
-static bool window_miss(struct pager *pager, double *rate_out)
-{
-	struct pager_window *window = &pager->window;
-	uint64_t hits, evictions, old, all = (uint64_t)PAGER_MARKS * PAGER_MARK_MISSES;
-	bool was = atomic_load(&pager->thrashing), is;
-
-	if (++window->misses < PAGER_MARK_MISSES)
-		return false;
-	window->misses = 0;
-	hits = window_hits(pager);
-	evictions = window_evictions(pager);
-	old = (window->turns + 1) %
-	      (PAGER_MARKS + 1); /* the oldest mark: of PAGER_MARKS turns ago */
-	*rate_out = (double)(hits - window->hits[old]) / (double)(hits - window->hits[old] + all);
-	is = window->turns >= PAGER_MARKS && hits - window->hits[old] < all &&
-	     evictions > window->evictions[old];
-	/* it is over only when well over, so that one stretch of it is told once */
-	if (was && hits - window->hits[old] < 2 * all)
-		is = true;
-	window->hits[window->turns % (PAGER_MARKS + 1)] = hits;
-	window->evictions[window->turns % (PAGER_MARKS + 1)] = evictions;
-	window->turns++;
-	atomic_store(&pager->thrashing, is);
-	if (is && !was)
-		atomic_fetch_add(&pager->thrashings, 1);
-	return is && !was;
-}
-
-void pager_trim(struct pager *pager)
-{
-	(void)pthread_mutex_lock(&pager->lock);
-	evict(pager, atomic_load(&pager->limit), false);
-	(void)pthread_mutex_unlock(&pager->lock);
-}
-
-void pager_drop(struct pager *pager)
-{
-	(void)pthread_mutex_lock(&pager->lock);
-	evict(pager, 0, true);
-	memset(&pager->window, 0, sizeof(pager->window)); /* what comes now is no want of room */
-	atomic_store(&pager->thrashing, false);
-	(void)pthread_mutex_unlock(&pager->lock);
-}
-
 /* --- loading --- */
 
 /* Fills the frame of a page that this thread has put into LOADING; with zeros when read is false. */
@@ -406,8 +212,7 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	struct pager_page *page = &chunk->pages[number % PAGER_CHUNK];
 	enum store_class class = pager_class_of(space);
 	struct pager_ring *ring = &pager->rings[class];
-	uint8_t *frame = frame_of(pager, chunk, number);
-	uint64_t limit = atomic_load(&pager->limit);
+	uint8_t *frame = pager_frame_of(pager, chunk, number);
 	bool thrashing = false;
 	double rate = 0;
 	int err = 0;
@@ -431,7 +236,7 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 		atomic_fetch_add(&pager->resident[class], pager->page_size);
 		if (read) {
 			atomic_fetch_add_explicit(&pager->misses[class], 1, memory_order_relaxed);
-			thrashing = class != STORE_CLASS_MAP && window_miss(pager, &rate);
+			thrashing = class != STORE_CLASS_MAP && pager_count_miss(pager, &rate);
 		}
 		atomic_store_explicit(&page->heat, heat, memory_order_relaxed);
 	} else {
@@ -439,8 +244,7 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	}
 	atomic_store(&page->state, err == 0 ? PAGE_RESIDENT : PAGE_ABSENT);
 	(void)pthread_cond_broadcast(&pager->loaded);
-	if (resident_bytes(pager) > limit)
-		evict(pager, limit - limit / EVICT_SHARE, false);
+	pager_evict_excess(pager);
 	(void)pthread_mutex_unlock(&pager->lock);
 	if (thrashing && pager->on_thrashing != NULL)
 		pager->on_thrashing(pager->on_thrashing_ctx, rate);
@@ -465,9 +269,9 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t number, enu
 	*page_out = NULL;
 	if (number >= atomic_load_explicit(&pager->spaces[space].pages, memory_order_acquire))
 		return ERR_ABSENT;
-	chunk = chunk_of(pager, space, number);
+	chunk = pager_chunk_of(pager, space, number);
 	page = &chunk->pages[number % PAGER_CHUNK];
-	*page_out = frame_of(pager, chunk, number);
+	*page_out = pager_frame_of(pager, chunk, number);
 	for (;;) {
 		uint8_t state = atomic_load(&page->state);
 
@@ -475,8 +279,10 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t number, enu
 			(void)atomic_compare_exchange_strong(&page->state, &state, PAGE_RESIDENT);
 		if (state == PAGE_RESIDENT || state == PAGE_COOLING) {
 			if (hint != STORE_HINT_SCAN &&
-			    atomic_load_explicit(&page->heat, memory_order_relaxed) < HEAT_MAX)
-				atomic_store_explicit(&page->heat, HEAT_MAX, memory_order_relaxed);
+			    atomic_load_explicit(&page->heat, memory_order_relaxed) <
+				    PAGER_HEAT_MAX)
+				atomic_store_explicit(&page->heat, PAGER_HEAT_MAX,
+						      memory_order_relaxed);
 			epoch_count(pager->epoch, pager_class_of(space));
 			return 0;
 		}
@@ -581,8 +387,44 @@ int pager_change_blank(struct pager *pager, enum format_space space, uint32_t nu
 	*page_out = NULL;
 	/* the caller is inside the epoch, so that what is loaded now stays until it is marked */
 	if (err == 0 && atomic_compare_exchange_strong(&page->state, &absent, PAGE_LOADING))
-		err = load(pager, space, number, chunk_of(pager, space, number), HEAT_NEW, false);
+		err = load(pager, space, number, pager_chunk_of(pager, space, number), HEAT_NEW,
+			   false);
 	return err != 0 ? err : pager_change(pager, space, number, page_out);
+}
+
+/* A page that is not in memory loses its place at once. False when it is in memory. */
+static bool clear_absent(struct pager *pager, enum format_space space, uint32_t number, int *err)
+{
+	struct pager_group *group = &pager->groups[pager_group_of(space)];
+	struct pager_page *page = pager_page(pager, space, number);
+	uint8_t state = PAGE_ABSENT;
+
+	/* as if it were read: nobody else looks at its place meanwhile */
+	if (!atomic_compare_exchange_strong(&page->state, &state, PAGE_LOADING))
+		return false;
+	(void)pthread_mutex_lock(&group->lock);
+	*err = page->place != 0 ? pager_set_place(pager, space, number, 0, 0) : 0;
+	if (*err == 0)
+		pager_note(pager, page, 0);
+	(void)pthread_mutex_unlock(&group->lock);
+	(void)pthread_mutex_lock(&pager->lock);
+	atomic_store(&page->state, PAGE_ABSENT);
+	(void)pthread_cond_broadcast(&pager->loaded);
+	(void)pthread_mutex_unlock(&pager->lock);
+	return true;
+}
+
+int pager_clear(struct pager *pager, enum format_space space, uint32_t number)
+{
+	void *bytes;
+	int err = 0;
+
+	if (pager_page(pager, space, number) == NULL || clear_absent(pager, space, number, &err))
+		return err;
+	err = pager_change(pager, space, number, &bytes);
+	if (err == 0)
+		memset(bytes, 0, pager->page_size);
+	return err;
 }
 
 int pager_prefetch(struct pager *pager, enum format_space space, const uint32_t *pages, size_t n)

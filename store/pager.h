@@ -32,6 +32,7 @@
 #define VECFS_STORE_PAGER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -188,6 +189,18 @@ void pager_free(struct pager *pager); /* accepts NULL */
 
 enum pager_group_name pager_group_of(enum format_space space);
 enum store_class pager_class_of(enum format_space space);
+/* The chunk of a page below the number of those there are, and its frame. */
+static inline struct pager_chunk *pager_chunk_of(const struct pager *pager, uint32_t space,
+						 uint32_t page)
+{
+	return atomic_load_explicit(&pager->spaces[space].chunks[page / PAGER_CHUNK],
+				    memory_order_acquire);
+}
+static inline uint8_t *pager_frame_of(const struct pager *pager, const struct pager_chunk *chunk,
+				      uint32_t page)
+{
+	return chunk->frames + (size_t)(page % PAGER_CHUNK) * pager->page_size;
+}
 /* NULL beyond the pages there are. */
 struct pager_page *pager_page(struct pager *pager, enum format_space space, uint32_t page);
 
@@ -221,9 +234,9 @@ int pager_grow(struct pager *pager, enum format_space space, uint32_t page);
 int pager_clear(struct pager *pager, enum format_space space, uint32_t page);
 /* Starts reads for those of n pages that are not resident. */
 int pager_prefetch(struct pager *pager, enum format_space space, const uint32_t *pages, size_t n);
-/* Evicts all clean pages. */
+/* Evicts all clean pages (pager_evict.c). */
 void pager_drop(struct pager *pager);
-/* Evicts until the frames are within the limit, or nothing can go. */
+/* Evicts until the frames are within the limit, or nothing can go (likewise). */
 void pager_trim(struct pager *pager);
 
 /* --- publishing (pager_flush.c, pager_map.c); one flush at a time --- */
@@ -258,7 +271,8 @@ int pager_reset_space(struct pager *pager, enum format_space space);
 
 /*
  * Takes over the maps under the roots of a slot, whose head has `blocks` blocks: reads and verifies
- * every map page, marks all blocks in use. ERR_DAMAGED with a sentence when something does not fit; then the pager must be freed.
+ * every map page, marks all blocks in use. ERR_DAMAGED with a sentence when something does not fit; then
+ * the pager must be freed.
  */
 int pager_load(struct pager *pager, const struct format_root roots[FORMAT_SPACES], uint64_t blocks,
 	       struct err_msg *msg);

@@ -261,8 +261,7 @@ static bool next_frozen(struct pager *pager, struct pager_group *group,
 		if (atomic_load(&page->dirty_gen) != group->frozen_gen)
 			continue; /* changed again: its pre-image was written */
 		memcpy(buffers->page,
-		       pager->spaces[ref.space].chunks[ref.page / PAGER_CHUNK]->frames +
-			       (size_t)(ref.page % PAGER_CHUNK) * pager->page_size,
+		       pager_frame_of(pager, pager_chunk_of(pager, ref.space, ref.page), ref.page),
 		       pager->page_size);
 		page->copied = 1;
 		*ref_out = ref;

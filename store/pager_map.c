@@ -194,41 +194,6 @@ int pager_write_maps(struct pager *pager, enum pager_group_name name,
 	return err;
 }
 
-/* A page that is not in memory loses its place at once. False when it is in memory. */
-static bool clear_absent(struct pager *pager, enum format_space space, uint32_t number, int *err)
-{
-	struct pager_group *group = &pager->groups[pager_group_of(space)];
-	struct pager_page *page = pager_page(pager, space, number);
-	uint8_t state = PAGE_ABSENT;
-
-	/* as if it were read: nobody else looks at its place meanwhile */
-	if (!atomic_compare_exchange_strong(&page->state, &state, PAGE_LOADING))
-		return false;
-	(void)pthread_mutex_lock(&group->lock);
-	*err = page->place != 0 ? pager_set_place(pager, space, number, 0, 0) : 0;
-	if (*err == 0)
-		pager_note(pager, page, 0);
-	(void)pthread_mutex_unlock(&group->lock);
-	(void)pthread_mutex_lock(&pager->lock);
-	atomic_store(&page->state, PAGE_ABSENT);
-	(void)pthread_cond_broadcast(&pager->loaded);
-	(void)pthread_mutex_unlock(&pager->lock);
-	return true;
-}
-
-int pager_clear(struct pager *pager, enum format_space space, uint32_t number)
-{
-	void *bytes;
-	int err = 0;
-
-	if (pager_page(pager, space, number) == NULL || clear_absent(pager, space, number, &err))
-		return err;
-	err = pager_change(pager, space, number, &bytes);
-	if (err == 0)
-		memset(bytes, 0, pager->page_size);
-	return err;
-}
-
 /* Lets go of one place; a place nobody can name any more is simply forgotten. */
 static int drop_place(struct pager *pager, struct pager_group *group, uint64_t *place,
 		      uint32_t placed_gen)
