@@ -204,6 +204,94 @@ static void test_release(void **state)
 	store_fixture_free(&f);
 }
 
+/* What the layer above learns of an operation, which it tells the kernel and its queue. */
+static void test_results(void **state)
+{
+	struct store_put_result result;
+	struct store_attr attr = {0};
+	struct store_entry a, b;
+	struct store_fixture f;
+
+	(void)state;
+	store_fixture_new(&f, NULL);
+	assert_int_equal(put_as(&f, "a", &attr, 0), 0);
+	assert_int_equal(put_as(&f, "b", &attr, 0), 0);
+	a = entry_of(&f, "a");
+	b = entry_of(&f, "b");
+	assert_int_equal(store_rename(f.store, "a", 1, "a", 1, 0, NULL, NULL, &result), 0);
+	assert_true(result.ino == a.ino && result.slot == a.slot);
+	assert_int_equal(
+		store_rename(f.store, "a", 1, "b", 1, STORE_RENAME_EXCHANGE, NULL, NULL, &result),
+		0);
+	assert_true(result.ino == a.ino && result.slot == a.slot);
+	assert_int_equal(result.old_slot, STORE_NO_SLOT);
+	assert_int_equal(store_rename(f.store, "b", 1, "a", 1, 0, NULL, NULL, &result), 0);
+	assert_true(result.ino == a.ino && result.slot == a.slot);
+	assert_int_equal(result.old_slot, b.slot);
+	assert_int_equal(store_delete(f.store, "a", 1, NULL, NULL, &result), 0);
+	assert_true(result.ino == a.ino && result.slot == STORE_NO_SLOT);
+	assert_int_equal(result.old_slot, a.slot);
+	store_fixture_free(&f);
+}
+
+/* Slot 0 is free. */
+static void build_with_free_slot(struct store_fixture *f)
+{
+	struct store_put_result result;
+
+	store_fixture_new(f, NULL);
+	for (uint32_t id = 0; id < 12; id++)
+		store_fixture_put(f, id, 1);
+	assert_int_equal(store_delete(f->store, "vector-0", 8, NULL, NULL, &result), 0);
+	assert_int_equal(result.old_slot, 0);
+	assert_int_equal(store_slot_release(f->store, 0), 0);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	store_drop_caches(f->store);
+}
+
+static void expect_slot_free(struct store_fixture *f)
+{
+	struct store_attr attr = {0};
+
+	store_fixture_check(f);
+	assert_int_equal(put_as(f, "again", &attr, 0), 0);
+	assert_int_equal(entry_of(f, "again").slot, 0);
+	store_fixture_check(f);
+}
+
+/* A put that is refused gives back the slot that it took, however far it came. */
+static void test_slot_given_back(void **state)
+{
+	struct store_fixture_fault full = {"log_write", 0, ERR_FULL, false, false, 0};
+	struct store_attr attr = {0};
+	struct store_fixture f;
+	unsigned refusals = 0;
+	int err = ERR_NOMEM;
+
+	(void)state;
+	build_with_free_slot(&f);
+	io_mem_set_fault(f.medium, store_fixture_fail, &full);
+	assert_int_equal(put_as(&f, "new", &attr, 0), ERR_FULL);
+	io_mem_set_fault(f.medium, NULL, NULL);
+	expect_slot_free(&f);
+	store_fixture_free(&f);
+	for (uint64_t nth = 0; err != 0; nth++) {
+		struct store_fixture_fault fault = {"read", nth, ERR_NOMEM, false, false, 0};
+
+		build_with_free_slot(&f);
+		io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+		err = put_as(&f, "new", &attr, 0);
+		io_mem_set_fault(f.medium, NULL, NULL);
+		if (err != 0) {
+			assert_int_equal(err, ERR_NOMEM);
+			expect_slot_free(&f);
+			refusals++;
+		}
+		store_fixture_free(&f);
+	}
+	assert_true(refusals > 2);
+}
+
 static int operate(struct store_fixture *f, int op)
 {
 	struct store_attr attr = {.mode = 0777};
@@ -329,6 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attributes), cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_names),	   cmocka_unit_test(test_learnt_size),
+		cmocka_unit_test(test_results),	   cmocka_unit_test(test_slot_given_back),
 		cmocka_unit_test(test_release),	   cmocka_unit_test(test_nothing_changed),
 		cmocka_unit_test(test_no_memory),
 	};
