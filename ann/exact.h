@@ -25,8 +25,9 @@ struct exact_scan {
 };
 
 /*
- * Measures those of these slots that are live and adds them to the best of each query. A slot that cannot be read is an
- * error only while it is live: ERR_DAMAGED, ERR_IO with a sentence. ERR_INTERRUPTED, ERR_NOMEM.
+ * Measures those of these slots that are live and adds them to the best of each query. A slot that
+ * cannot be read is an error only while it is live: ERR_DAMAGED, ERR_IO with a sentence.
+ * ERR_INTERRUPTED, ERR_NOMEM.
  */
 int exact_slots(const struct exact_scan *scan, const uint32_t *slots, size_t n,
 		enum store_hint hint);

@@ -15,7 +15,10 @@
 struct fuse_session;
 struct notifier;
 
-/* Starts the thread (ERR_AGAIN: there is none); call in the process that serves, after it forked. The session outlives it. */
+/*
+ * Starts the thread (ERR_AGAIN: there is none); call in the process that serves, after it forked. The
+ * session outlives it.
+ */
 int notifier_new(struct fuse_session *session, struct notifier **notifier_out);
 /*
  * Drops what is queued and ends the thread; what is queued later is dropped too. While requests are

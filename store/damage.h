@@ -27,7 +27,7 @@ void damage_say_page(struct damage_say *say, struct store *store, enum format_sp
 		     uint32_t number, uint64_t place, int err);
 /* The id of a live slot that the layer above could not have given it. */
 void damage_say_id(struct damage_say *say, uint32_t slot);
-/* One copy of a page of a space's map that could not be read with err. both: the other copy is bad as well. */
+/* One copy of a page of a space's map, not read with err. both: the other copy is bad as well. */
 void damage_say_map(struct damage_say *say, enum format_space space, uint64_t place, bool both,
 		    int err);
 /* A log that was read with the verdict WAL_DAMAGED. name: of the store. */

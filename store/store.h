@@ -252,10 +252,11 @@ int store_page_change(struct store *store, uint32_t page, void **page_out);
 int store_blob_read(struct store *store, enum store_space space, uint32_t page, void *buf);
 
 /*
- * Publishing the graph: begin (waits for a running checkpoint), freeze, then any number of store_blob_write, then store_graph_commit, which
- * runs a checkpoint, or store_graph_abort; all on one thread. Until commit returns 0 the previous
- * published graph stands. A begin that succeeded must be followed by commit or abort; commit ends
- * the publication also when it fails. No page of STORE_GRAPH may change during the freeze alone.
+ * Publishing the graph: begin (waits for a running checkpoint), freeze, then any number of
+ * store_blob_write, then store_graph_commit, which runs a checkpoint, or store_graph_abort; all on one
+ * thread. Until commit returns 0 the previous published graph stands. A begin that succeeded must be
+ * followed by commit or abort; commit ends the publication also when it fails. No page of STORE_GRAPH
+ * may change during the freeze alone.
  * *lsn_out becomes graph_lsn: the last LSN committed before the freeze.
  */
 int store_graph_begin(struct store *store);

@@ -9,7 +9,8 @@
  * full: ENOSPC is an answer as well, and leaves everything as it was; deletions: to all but removals.
  * put and remove: nothing else is done.
  *
- * Prints how many operations were done, and how many were refused for want of space. Exit status 0: as planned. 1: a call failed or answered wrongly before.
+ * Prints how many operations were done, and how many were refused for want of space. Exit status 0: as
+ * planned. 1: a call failed or answered wrongly before.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -122,7 +122,8 @@ static void test_seed(void **ctx)
 
 /*
  * A vector with one coordinate spreads over all: none of them far above its share (a random
- * vector has 4 times at most), and every quarter of the vector gets some of the length. Dimensions with little overlap of the windows included.
+ * vector has 4 times at most), and every quarter of the vector gets some of the length. Dimensions with
+ * little overlap of the windows included.
  */
 static void check_spread(uint32_t dim, uint32_t coordinate)
 {

@@ -159,8 +159,8 @@ static void print_result(const struct salvage_world *w, const struct result *r, 
 }
 
 /*
- * It ran, counted right, and gives no content under an id that never stood there, but for an older version of what a
- * renaming brought there, which is said.
+ * It ran, counted right, and gives no content under an id that never stood there, but for an older
+ * version of what a renaming brought there, which is said.
  */
 static bool is_sound(const struct salvage_world *w, const struct result *r)
 {
