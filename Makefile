@@ -118,7 +118,7 @@ torture: ## HOURS=1 of the tests that enumerate, in full, seed after seed; goes 
 	$(quiet)scripts/torture $(or $(HOURS),1)
 
 .PHONY: fuzz
-fuzz: fuzz-build ## feeds hostile bytes to all that reads them, FUZZ_SECONDS=15 for each target
+fuzz: fuzz-build ## feeds hostile bytes to all that reads them, FUZZ_SECONDS=20 for each target
 	$(quiet)scripts/run-tests fuzz
 
 .PHONY: san
@@ -203,7 +203,7 @@ san_list := $(or $(SAN),address$(comma)undefined)
 fuzz-build:
 	$(quiet)if scripts/can-fuzz; then \
 		$(MAKE) --no-print-directory $(jobs) CC=clang SAN=fuzzer-no-link,address,undefined \
-			B=build/fuzz CFLAGS="-O2 -fno-sanitize-coverage=trace-cmp" fuzz-programs; \
+			B=build/fuzz CFLAGS="-O2 -fno-sanitize-coverage=trace-cmp -DSMALL_TABLES" fuzz-programs; \
 	else echo "no fuzzing: clang or its runtime is missing"; fi
 # A recursive make works on all cores unless the caller chose a number.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -247,12 +247,14 @@ $(call programs,$(outer_src) $(bench_src)): %: %.o $(libsupport) $(libann) $(lib
 	$(link) $(cmocka_libs) $(libs)
 
 # None needs libfuse: those of fs/ use only what is text.
-$(call programs,$(fuzz_src)): all_ldflags += -fsanitize=fuzzer
+$(call programs,$(fuzz_src)): all_ldflags += -fsanitize=fuzzer \
+	-Wl,--wrap=mem_alloc_aligned,--wrap=mem_free,--wrap=mem_reserve,--wrap=mem_discard,--wrap=mem_unreserve
+$(B)/tests/fuzz/fuzz_ann_graph: all_ldflags += -Wl,--wrap=graph_recommend
 $(filter-out $(B)/tests/fuzz/fuzz_fs_%,$(call programs,$(fuzz_src))): \
 %: %.o $(call objects,$(fuzz_support)) $(libsupport) $(libann) $(libstore)
 	$(link) $(libs)
 $(filter $(B)/tests/fuzz/fuzz_fs_%,$(call programs,$(fuzz_src))): \
-%: %.o $(B)/tests/fuzz/fuzz.o $(libfs) $(libann) $(libstore)
+%: %.o $(B)/tests/fuzz/fuzz.o $(B)/tests/fuzz/blocks.o $(libfs) $(libann) $(libstore)
 	$(link) $(libs)
 
 $(B)/tests/recall/fashion: $(call objects,$(addprefix tests/demo/,idx.c truth.c answer.c files.c \

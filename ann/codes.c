@@ -12,7 +12,7 @@
 #include "store/err.h"
 #include "store/mem.h"
 
-#define CHUNKS (UINT32_MAX / CODES_CHUNK + 1u)
+#define CHUNKS TABLE_CHUNKS
 
 int codes_init(struct codes *codes, uint32_t code_bytes)
 {

@@ -14,9 +14,9 @@
 #include "store/err.h"
 #include "store/mem.h"
 
-#define STATE_CHUNKS 65536u
+#define STATE_CHUNKS TABLE_CHUNKS
 /* Two bits of a slot number are flags during a search (candset.h). */
-#define SLOTS_MAX CANDSET_SLOT
+#define SLOTS_MAX (TABLE_SLOTS < CANDSET_SLOT ? TABLE_SLOTS : CANDSET_SLOT)
 
 int graph_states_init(struct graph_states *states)
 {

@@ -21,8 +21,9 @@
 
 #include "ann/nodes.h"
 #include "ann/quant.h"
+#include "store/tables.h"
 
-#define GRAPH_STRIPES 1024u
+#define GRAPH_STRIPES TABLE_STRIPES
 #define GRAPH_ENTRIES 16u
 
 /* State of a slot as the graph sees it; one atomic byte a slot. */
@@ -32,9 +33,9 @@ enum graph_state {
 	GRAPH_TOMBSTONE = 2, /* deleted, still linked: walked through, never returned */
 };
 
-#define GRAPH_STATE_CHUNK 65536u
+#define GRAPH_STATE_CHUNK TABLE_CHUNK
 struct graph_states {
-	_Atomic(_Atomic(uint8_t) *) *chunks; /* 65,536 pointers */
+	_Atomic(_Atomic(uint8_t) *) *chunks; /* TABLE_CHUNKS pointers */
 	_Atomic uint32_t cap;
 };
 int graph_states_init(struct graph_states *states);

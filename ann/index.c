@@ -171,7 +171,7 @@ int index_grow(struct index *index, uint32_t n)
 	if (n <= atomic_load(&index->room))
 		return 0;
 	/* Whole chunks at a time, as all three grow that way. */
-	if (n > UINT32_MAX - INDEX_CHUNK)
+	if (n > TABLE_SLOTS - INDEX_CHUNK)
 		return ERR_LIMIT;
 	want = (n + INDEX_CHUNK - 1) / INDEX_CHUNK * INDEX_CHUNK;
 	pthread_mutex_lock(&index->grow_lock);

@@ -15,9 +15,10 @@
 #include "ann/graph.h"
 #include "ann/nodes.h"
 #include "ann/quant.h"
+#include "store/tables.h"
 
-#define INDEX_CHUNK 65536u /* slots */
-#define INDEX_CHUNKS 65536u
+#define INDEX_CHUNK TABLE_CHUNK
+#define INDEX_CHUNKS TABLE_CHUNKS
 
 struct index {
 	struct store *store; /* not owned */

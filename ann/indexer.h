@@ -17,7 +17,11 @@
 
 #include "ann/collection.h"
 
+#ifdef SMALL_TABLES /* store/tables.h */
+#define INDEXER_CENTRE 48u
+#else
 #define INDEXER_CENTRE 256u
+#endif
 
 struct indexer;
 

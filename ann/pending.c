@@ -52,7 +52,7 @@ void pending_release(struct pending *pending)
 /* Caller holds grow_lock, not lock. */
 static int grow_positions(struct pending *pending, uint64_t slots)
 {
-	if (slots > (uint64_t)PENDING_CHUNKS * PENDING_CHUNK - 1)
+	if (slots > TABLE_SLOTS)
 		return ERR_LIMIT;
 	while (pending->slots < slots) {
 		uint32_t *chunk = mem_zalloc(PENDING_CHUNK, sizeof(*chunk));

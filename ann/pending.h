@@ -31,10 +31,11 @@
 #include <stdint.h>
 
 #include "ann/graph.h"
+#include "store/tables.h"
 
-#define PENDING_CHUNK 65536u  /* slots */
-#define PENDING_CHUNKS 65536u /* so that all 32-bit slots have a place */
-#define PENDING_RECENT 65536u /* commits that a search may look back on */
+#define PENDING_CHUNK TABLE_CHUNK
+#define PENDING_CHUNKS TABLE_CHUNKS
+#define PENDING_RECENT TABLE_CHUNK /* commits that a search may look back on */
 
 struct pending_list {
 	uint32_t *slots; /* owned */

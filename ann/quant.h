@@ -29,6 +29,7 @@
 #include "ann/ann.h"
 #include "ann/dist.h"
 #include "ann/rotate.h"
+#include "store/tables.h"
 
 /* Immutable after quant_init and quant_set_centre; shared by all threads. */
 struct quant {
@@ -89,12 +90,12 @@ float quant_between(const struct quant *quant, const uint8_t *a, const uint8_t *
 
 /* --- the arena: code of slot s, in RAM, chunked so that it grows without moving --- */
 
-#define CODES_CHUNK 65536u /* slots */
+#define CODES_CHUNK TABLE_CHUNK
 
 struct codes {
 	uint32_t code_bytes;
 	uint32_t stride; /* code_bytes rounded up to 4; keeps memory small rather than aligned */
-	_Atomic(uint8_t *) *chunks; /* 65,536 pointers, NULL where not grown; 2 MiB pages */
+	_Atomic(uint8_t *) *chunks; /* TABLE_CHUNKS pointers, NULL where not grown; 2 MiB pages */
 	_Atomic uint32_t cap;	    /* slots below this have room */
 };
 int codes_init(struct codes *codes, uint32_t code_bytes);

@@ -15,7 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define EPOCH_THREADS 512u
+#include "store/tables.h"
+
+#define EPOCH_THREADS TABLE_THREADS
 #define EPOCH_COUNTERS 4u
 
 /* One cache line a thread, so that entering costs no traffic between cores. */

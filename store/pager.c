@@ -12,7 +12,7 @@
 #include "store/page.h"
 #include "store/pager_evict.h"
 
-#define CHUNKS_MAX (1u << 20) /* 2^30 pages a space */
+#define CHUNKS_MAX (TABLE_PAGES_MAX / PAGER_CHUNK)
 #define HEAT_NEW 1u
 
 enum pager_group_name pager_group_of(enum format_space space)

@@ -41,8 +41,9 @@
 #include "store/format.h"
 #include "store/io.h"
 #include "store/store.h"
+#include "store/tables.h"
 
-#define PAGER_CHUNK 1024u /* pages; a multiple of the longest value in pages */
+#define PAGER_CHUNK TABLE_PAGES
 #define PAGER_LEVELS 4u
 
 enum pager_state { PAGE_ABSENT, PAGE_LOADING, PAGE_RESIDENT, PAGE_COOLING };

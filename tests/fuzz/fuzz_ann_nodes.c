@@ -17,8 +17,8 @@
 #include "tests/support/ann_fixture.h"
 
 #define DIM 8u
-#define SLOTS 48u /* those above N are never linked at first */
-#define N 40u
+#define SLOTS 28u /* those above N are never linked at first */
+#define N 22u
 #define EDITS_MAX 24
 #define OPS_MAX 8
 

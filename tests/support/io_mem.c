@@ -104,6 +104,12 @@ struct io_mem_call *io_mem_find_call(struct io_mem *medium, const char *name)
 {
 	size_t i = 0;
 
+	/* usually it is the very same string: without comparing, for who calls it all the time */
+	while (i < IO_MEM_CALL_NAMES && medium->calls[i].name != name)
+		i++;
+	if (i < IO_MEM_CALL_NAMES)
+		return &medium->calls[i];
+	i = 0;
 	while (i + 1 < IO_MEM_CALL_NAMES && medium->calls[i].name != NULL &&
 	       strcmp(medium->calls[i].name, name) != 0)
 		i++;
@@ -157,6 +163,7 @@ static int object_copy(struct io_mem_object *to, const struct io_mem_object *fro
 	if (from->len > 0)
 		memcpy(to->bytes, from->bytes, from->len);
 	to->len = from->len;
+	to->kept = 0; /* room is not content */
 	return 0;
 }
 
@@ -165,12 +172,16 @@ static int segments_copy(struct io_mem *to, const struct io_mem *from)
 	struct io_mem_segment_entry *segment;
 	int err = 0;
 
-	while (to->n_segments > 0)
+	/* the first ones in place, for their memory is there already */
+	while (to->n_segments > from->n_segments)
 		mem_free(to->segments[--to->n_segments].object.bytes);
 	for (size_t i = 0; err == 0 && i < from->n_segments; i++) {
-		segment = io_mem_add(to, from->segments[i].seq);
-		err = segment == NULL ? ERR_NOMEM :
-					object_copy(&segment->object, &from->segments[i].object);
+		segment = i < to->n_segments ? &to->segments[i] :
+					       io_mem_add(to, from->segments[i].seq);
+		if (segment == NULL)
+			return ERR_NOMEM;
+		segment->seq = from->segments[i].seq;
+		err = object_copy(&segment->object, &from->segments[i].object);
 	}
 	return err;
 }
