@@ -93,8 +93,8 @@ test: ## everything: checks, unit, mount and crash tests, then again under the s
 	$(quiet)scripts/setup
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all unit-programs outer-programs
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=address,undefined all unit-programs \
-		outer-programs
-	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all outer-programs thread-programs
+		mount-programs
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all mount-programs thread-programs
 	$(quiet)$(MAKE) --no-print-directory fuzz-build
 	$(quiet)scripts/run-tests check unit mutants torture fuzz recall mount crash unit@address,undefined \
 		mount@address,undefined mount@thread threads@thread
@@ -123,7 +123,7 @@ fuzz: fuzz-build ## feeds hostile bytes to all that reads them, FUZZ_SECONDS=20 
 
 .PHONY: san
 san: ## unit and mount tests under SAN=address|undefined|address,undefined|thread
-	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=$(san_list) all unit-programs outer-programs
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=$(san_list) all unit-programs mount-programs
 	$(quiet)scripts/run-tests unit@$(san_list) mount@$(san_list)
 
 .PHONY: demo
@@ -208,12 +208,13 @@ fuzz-build:
 # A recursive make works on all cores unless the caller chose a number.
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
-.PHONY: unit-programs store-test-programs thread-programs outer-programs bench-programs demo-programs \
-	fuzz-programs
+.PHONY: unit-programs store-test-programs thread-programs mount-programs outer-programs bench-programs \
+	demo-programs fuzz-programs
 unit-programs: $(call programs,$(unit_src))
 store-test-programs: $(call programs,$(filter tests/unit/test_store_% tests/torture/%,$(unit_src) \
 	$(outer_src)))
 thread-programs: $(call programs,$(filter %_concurrent.c,$(unit_src)))
+mount-programs: $(call programs,$(filter tests/mount/%,$(outer_src)))
 outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
 bench-programs: $(call programs,$(bench_src)) $(addprefix $(B)/tests/bench/,nullfs write_files \
 	write_vectors)
@@ -283,7 +284,7 @@ $(B)/%.o: %.c $(B)/flags
 $(B)/store/%.o: package = $(store_cflags)
 $(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/fuzz/fuzz_fs_%.o $(B)/tests/bench/nullfs.o \
 $(B)/tests/crash/faultfs.o: package = $(fuse_cflags)
-$(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o: speed = $(if $(SAN),,-O3)
+$(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o: speed = $(if $(SAN),-O2,-O3)
 $(B)/ann/%_avx2.o: isa = -mavx2 -mfma
 $(B)/ann/%_avx512.o: isa = -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
 
