@@ -305,7 +305,7 @@ const void *pager_peek(struct pager *pager, enum format_space space, uint32_t nu
 
 	if (page == NULL || atomic_load(&page->state) != PAGE_RESIDENT)
 		return NULL;
-	return frame_of(pager, chunk_of(pager, space, number), number);
+	return pager_frame_of(pager, pager_chunk_of(pager, space, number), number);
 }
 
 /* Keeps the frozen content of a page that is about to change. group->lock held. */
