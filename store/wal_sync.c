@@ -7,8 +7,9 @@
  * sync is delayed until all who took part lately wait for it, but not longer than half of what a
  * sync takes. The last who comes leads. One of those who came before looks after the time.
  *
- * A writer alone is never delayed: it is all who took part. Where the delay brings few (they come
- * back too late for it), it is left out for a while, twice as long each time.
+ * A writer alone is never delayed: it is all who took part. Where too few come in time, because they
+ * have other things to do before the next record, the delay is left out for a while, twice as long
+ * each time.
  * States, invariants and locks: wal_writer.h.
  */
 #include "store/wal.h"
@@ -49,7 +50,7 @@ static void begin_group(struct wal *wal)
 	bool delayed = group->timed == ++group->number;
 	unsigned came = group->waiting - group->stayed;
 
-	if (delayed && group->waiting < group->expected && came < (group->served + 1) / 2) {
+	if (delayed && group->waiting < group->expected && 4 * came < 3 * group->served) {
 		group->lean_next = group->lean_next == 0 ? 1 : 2 * group->lean_next;
 		if (group->lean_next > LEAN_MAX)
 			group->lean_next = LEAN_MAX;

@@ -46,7 +46,7 @@ struct wal_group {
 	unsigned waiting;  /* for sync number + 1 */
 	unsigned stayed;   /* of waiting: were there when sync number ended */
 	unsigned expected; /* served and stayed, as of then: all who took part lately */
-	unsigned lean;	   /* so many syncs are not delayed, since that brought nobody */
+	unsigned lean;	   /* so many syncs are not delayed, since that brought too few */
 	unsigned lean_next;
 };
 
