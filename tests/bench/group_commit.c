@@ -15,14 +15,19 @@
 /* The disk as it is, but each sync of the log takes so much longer. */
 static uint64_t sync_delay_ns;
 static const struct store_io_ops *real_ops;
+static double sync_seconds; /* in syncs so far; the store makes one at a time */
 
 static int delayed_log_sync(struct store_io *io, uint64_t seq)
 {
 	struct timespec delay = {0, (long)sync_delay_ns};
+	double start = bench_now();
+	int err;
 
 	if (sync_delay_ns != 0)
 		(void)nanosleep(&delay, NULL); /* an early end makes one sync faster */
-	return real_ops->log_sync(io, seq);
+	err = real_ops->log_sync(io, seq);
+	sync_seconds += bench_now() - start;
+	return err;
 }
 
 /* Puts the delay between the store and its disk. */
@@ -60,7 +65,7 @@ static void *sync_on(void *arg)
 struct sync_rate {
 	double seconds;
 	uint64_t vectors, syncs;
-	double busy; /* s of processor */
+	double busy, syncing; /* s of processor, s in syncs */
 };
 
 /* Adds what so many threads do in a moment. */
@@ -70,7 +75,7 @@ static void measure_syncs(struct store *store, unsigned threads, bool sync, _Ato
 	struct syncer syncers[WRITERS];
 	struct store_stats before, after;
 	pthread_t ids[WRITERS];
-	double start = bench_now(), busy = bench_cpu();
+	double start = bench_now(), busy = bench_cpu(), syncing = sync_seconds;
 
 	store_get_stats(store, &before);
 	for (unsigned t = 0; t < threads; t++) {
@@ -85,6 +90,7 @@ static void measure_syncs(struct store *store, unsigned threads, bool sync, _Ato
 	sum->syncs += after.wal_syncs - before.wal_syncs;
 	sum->seconds += bench_now() - start;
 	sum->busy += bench_cpu() - busy;
+	sum->syncing += sync_seconds - syncing;
 }
 
 struct close_figures {
@@ -115,11 +121,13 @@ static void close_round(struct store *store, _Atomic uint32_t *next, unsigned r,
 	figures->ratios[r] = rate_many / rate;
 	figures->groups[r] = (double)many.vectors / (double)many.syncs;
 	figures->ceilings[r] = rate_unsynced / rate;
-	printf("close, syncs +%.1f ms: 1 writer %.0f/s (%.0f us of processor each), %u writers %.0f/s "
-	       "(%.0f us, %.2f to a sync), ratio %.2f; without syncs %.0f/s\n",
-	       (double)sync_delay_ns * 1e-6, rate, one.busy * 1e6 / (double)one.vectors, WRITERS,
-	       rate_many, many.busy * 1e6 / (double)many.vectors, figures->groups[r],
-	       figures->ratios[r], rate_unsynced);
+	printf("close, syncs +%.1f ms: 1 writer %.0f/s (syncs of %.0f us, %.0f us of processor each), "
+	       "%u writers %.0f/s (%.0f us, %.0f us, %.2f to a sync), ratio %.2f; without syncs "
+	       "%.0f/s\n",
+	       (double)sync_delay_ns * 1e-6, rate, one.syncing * 1e6 / (double)one.syncs,
+	       one.busy * 1e6 / (double)one.vectors, WRITERS, rate_many,
+	       many.syncing * 1e6 / (double)many.syncs, many.busy * 1e6 / (double)many.vectors,
+	       figures->groups[r], figures->ratios[r], rate_unsynced);
 	fflush(stdout);
 }
 
