@@ -16,6 +16,7 @@
  */
 #include "store/alloc.h"
 
+#include "store/alloc_private.h"
 #include "store/base.h"
 #include "store/err.h"
 #include "store/mem.h"
@@ -25,23 +26,6 @@
 #define SPAN 64u /* groups */
 #define BLOCKS_MAX ((uint64_t)1 << 36)
 #define ALL_FREE UINT64_MAX
-
-struct group {
-	uint16_t free;
-	uint16_t bound;
-};
-
-struct alloc {
-	uint64_t *map; /* GROUP_WORDS words a group */
-	struct group *groups;
-	uint16_t *spans; /* bound of each 64 groups */
-	uint64_t n_groups;
-	size_t map_cap, groups_cap, spans_cap;
-	uint64_t first;	 /* reserved blocks */
-	uint64_t end;	 /* last block in use + 1 */
-	uint64_t used;	 /* with the reserved ones */
-	uint64_t cursor; /* behind the last allocation */
-};
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -76,7 +60,7 @@ static int grow(struct alloc *alloc, uint64_t n_groups)
 	memset(alloc->map + alloc->n_groups * GROUP_WORDS, 0xff,
 	       (n_groups - alloc->n_groups) * GROUP_WORDS * sizeof(*alloc->map));
 	for (uint64_t g = alloc->n_groups; g < n_groups; g++)
-		alloc->groups[g] = (struct group){ALLOC_GROUP, ALLOC_GROUP};
+		alloc->groups[g] = (struct alloc_group){ALLOC_GROUP, ALLOC_GROUP};
 	for (uint64_t s = had_spans; s < n_spans; s++)
 		alloc->spans[s] = ALLOC_GROUP;
 	if (had_spans > 0)
@@ -158,7 +142,7 @@ static void set_bits(struct alloc *alloc, uint64_t block, uint64_t n, bool to_fr
 		unsigned from = block % WORD_BITS;
 		uint64_t piece = min_u64(n, WORD_BITS - from);
 		uint64_t mask = word_mask(from, piece);
-		struct group *group = &alloc->groups[block / ALLOC_GROUP];
+		struct alloc_group *group = &alloc->groups[block / ALLOC_GROUP];
 
 		if (to_free) {
 			alloc->map[block / WORD_BITS] |= mask;
@@ -366,7 +350,7 @@ bool alloc_next_free(const struct alloc *alloc, uint64_t from, uint64_t *block_o
 /* Invariants 2 and 3 for one group; adds its free blocks. */
 static int check_group(const struct alloc *alloc, uint64_t g, uint64_t *free_io)
 {
-	const struct group *group = &alloc->groups[g];
+	const struct alloc_group *group = &alloc->groups[g];
 	uint64_t limit = (g + 1) * ALLOC_GROUP;
 	uint64_t free = 0;
 

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "store/alloc_private.h"
 #include "store/base.h"
 #include "store/err.h"
 #include "store/mem.h"
@@ -346,12 +347,75 @@ static void test_no_memory(void **state)
 	}
 }
 
+/* Each invariant that is broken is seen. */
+static void test_check(void **state)
+{
+	struct alloc *alloc = NULL, right;
+	struct alloc_group group;
+	uint64_t block, words[2];
+
+	(void)state;
+	assert_int_equal(alloc_new(&alloc, FIRST), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(alloc_take(alloc, 20, &block), 0);
+	assert_int_equal(alloc_give(alloc, FIRST + 20, 20), 0);
+	assert_int_equal(alloc_check(alloc), 0);
+	right = *alloc;
+	group = alloc->groups[0];
+	memcpy(words, alloc->map, sizeof(words));
+	for (int broken = 0; broken < 9; broken++) {
+		uint16_t span = alloc->spans[0];
+
+		switch (broken) {
+		case 0: /* a run is longer than its bound */
+			alloc->groups[0].bound = 19;
+			break;
+		case 1:
+			alloc->groups[0].free++;
+			break;
+		case 2: /* below that of its group */
+			alloc->spans[0] = 0;
+			break;
+		case 3:
+			alloc->used++;
+			break;
+		case 4:
+			alloc->end = ALLOC_GROUP + 1;
+			break;
+		case 5:
+			alloc->end = FIRST - 1;
+			break;
+		case 6: /* a reserved block is free */
+			alloc->map[0] |= 1;
+			alloc->groups[0].free++;
+			alloc->used--;
+			break;
+		case 7: /* a block behind the end is in use */
+			alloc->map[1] &= ~((uint64_t)1 << 63);
+			alloc->groups[0].free--;
+			alloc->used++;
+			break;
+		default: /* the last block is free */
+			alloc->end++;
+			break;
+		}
+		assert_int_equal(alloc_check(alloc), ERR_DAMAGED);
+		*alloc = right;
+		alloc->groups[0] = group;
+		alloc->spans[0] = span;
+		memcpy(alloc->map, words, sizeof(words));
+		assert_int_equal(alloc_check(alloc), 0);
+	}
+	alloc_free(alloc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),	    cmocka_unit_test(test_mark),
 		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_first_block),
 		cmocka_unit_test(test_full_region), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_check),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include "store/base.h"
 #include "store/mem.h"
 #include "store/wal_format.h"
+#include "store/wal_read.h"
 #include "tests/support/wal_model.h"
 
 #define SEED 20240611u
@@ -163,6 +164,129 @@ static void test_log_in_payload(void **state)
 	wal_model_release(&model);
 }
 
+/* A window shows the bytes of the segment at any offset, also of one before it. */
+static void test_window(void **state)
+{
+	static const uint64_t lengths[] = {0, 400u << 10, UINT64_MAX};
+	struct wal_model model;
+	const uint8_t *bytes, *shown = NULL;
+	size_t len = 0, available = 0;
+
+	(void)state;
+	wal_model_init(&model, SEED + 19, WAL_LOG);
+	for (unsigned i = 0; i < 40; i++)
+		wal_model_append(&model, WAL_FORMAT_PAYLOAD_MAX);
+	bytes = io_mem_segment(model.medium, 1, &len);
+	for (size_t i = 0; i < 3; i++) {
+		const uint64_t offsets[] = {8,	 FORMAT_RECORDS_AT, len / 2, len / 2 - 8, 16,
+					    len, len - 100,	    len + 8, len - 64,	  0};
+		struct wal_read window;
+
+		assert_int_equal(wal_read_init(&window, model.io, lengths[i]), 0);
+		wal_read_seek(&window, 1);
+		for (size_t at = 0; at < sizeof(offsets) / sizeof(offsets[0]); at++) {
+			size_t left = offsets[at] < len ? len - (size_t)offsets[at] : 0;
+
+			assert_int_equal(wal_read_at(&window, offsets[at], &shown, &available), 0);
+			assert_true(available <= left);
+			assert_true(available == left || available >= WAL_FORMAT_RECORD_MAX);
+			if (available > 0)
+				assert_memory_equal(shown, bytes + offsets[at], available);
+		}
+		wal_read_release(&window);
+	}
+	wal_model_release(&model);
+}
+
+/* The first call of one name fails, and another one with another error. */
+struct two_faults {
+	const char *call[2];
+	int err[2];
+	uint64_t nth[2];
+};
+
+static int fail_two(void *ctx, const char *call, uint64_t nth)
+{
+	const struct two_faults *faults = ctx;
+
+	for (int i = 0; i < 2; i++)
+		if (strcmp(call, faults->call[i]) == 0 && nth == faults->nth[i])
+			return faults->err[i];
+	return 0;
+}
+
+static struct store_io_ops whole_ops;
+
+/* Reads of more than a block fail, and the second block ends too early, without an error. */
+static int read_short(struct store_io *io, uint64_t seq, uint64_t offset, void *buf, size_t len,
+		      size_t *got_out)
+{
+	if (len > FORMAT_BLOCK)
+		return ERR_IO;
+	return whole_ops.log_read(io, seq, offset, buf, offset == FORMAT_BLOCK ? 100 : len,
+				  got_out);
+}
+
+/* What a device refuses reads as zeros where that is wanted; running out of memory is no damage. */
+static void test_tolerant_window(void **state)
+{
+	static struct two_faults cases[] = {
+		{{"log_read", "log_read"}, {ERR_IO, ERR_IO}, {0, 2}},
+		{{"log_read", "log_size"}, {ERR_IO, ERR_IO}, {0, 0}},
+		{{"log_read", "log_size"}, {ERR_IO, ERR_NOMEM}, {0, 0}},
+		{{"log_read", "log_read"}, {ERR_IO, ERR_NOMEM}, {0, 2}},
+		{{"log_read", "log_read"}, {ERR_NOMEM, ERR_IO}, {0, 99}},
+	};
+	static const int results[] = {0, 0, ERR_NOMEM, ERR_NOMEM, ERR_NOMEM};
+	struct store_io_ops short_ops;
+	const struct store_io_ops *ops;
+	struct wal_model model;
+	struct wal_read window;
+	const uint8_t *bytes, *shown = NULL;
+	size_t len = 0, available = 0;
+
+	(void)state;
+	wal_model_init(&model, SEED + 20, WAL_LOG);
+	for (unsigned i = 0; i < 30; i++) /* more than one window */
+		wal_model_append(&model, 3000);
+	bytes = io_mem_segment(model.medium, 1, &len);
+	assert_int_equal(wal_read_init(&window, model.io, 0), 0);
+	window.tolerant = true;
+	for (size_t i = 0; i < 5; i++) {
+		io_mem_set_fault(model.medium, fail_two, &cases[i]);
+		wal_read_seek(&window, 1);
+		available = 0;
+		assert_int_equal(wal_read_at(&window, 0, &shown, &available), results[i]);
+		assert_int_equal(window.refused, i < 4);
+		if (i == 0) { /* the second block is missing */
+			assert_int_equal(available, window.cap);
+			assert_memory_equal(shown, bytes, FORMAT_BLOCK);
+			assert_true(all_zero(shown + FORMAT_BLOCK, FORMAT_BLOCK));
+			assert_memory_equal(shown + 2 * FORMAT_BLOCK, bytes + 2 * FORMAT_BLOCK,
+					    available - 2 * FORMAT_BLOCK);
+		} else {
+			assert_int_equal(available, 0);
+		}
+	}
+	/* behind the end there is nothing to read around */
+	io_mem_set_fault(model.medium, fail_two, &cases[0]);
+	assert_int_equal(wal_read_at(&window, len + 8, &shown, &available), 0);
+	assert_int_equal(available, 0);
+	io_mem_set_fault(model.medium, NULL, NULL);
+	whole_ops = short_ops = *model.io->ops;
+	short_ops.log_read = read_short;
+	ops = model.io->ops;
+	model.io->ops = &short_ops;
+	wal_read_seek(&window, 1);
+	assert_int_equal(wal_read_at(&window, 0, &shown, &available), 0);
+	model.io->ops = ops;
+	assert_memory_equal(shown, bytes, FORMAT_BLOCK + 100);
+	assert_true(all_zero(shown + FORMAT_BLOCK + 100, FORMAT_BLOCK - 100));
+	assert_memory_equal(shown + 2 * FORMAT_BLOCK, bytes + 2 * FORMAT_BLOCK, FORMAT_BLOCK);
+	wal_read_release(&window);
+	wal_model_release(&model);
+}
+
 static void test_errors(void **state)
 {
 	static const char *const calls[] = {"log_list", "log_size", "log_read"};
@@ -223,10 +347,9 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_salvage),
-		cmocka_unit_test(test_log_in_payload),
-		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_round_trip),	cmocka_unit_test(test_salvage),
+		cmocka_unit_test(test_log_in_payload),	cmocka_unit_test(test_window),
+		cmocka_unit_test(test_tolerant_window), cmocka_unit_test(test_errors),
 	};
 
 	printf("seed %u\n", SEED);
