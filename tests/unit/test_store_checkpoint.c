@@ -12,7 +12,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -735,9 +737,53 @@ static void test_wait_room(void **state)
 	store_fixture_free(&f);
 }
 
+static size_t address_space(void)
+{
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%lu", &pages), 1);
+	(void)fclose(file);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The process may have ever more address space, until it is enough for a store and two threads. */
+static void test_no_room_for_threads(void **state)
+{
+	struct store_opts opts = {.cache_bytes = 1 << 20, .background = true};
+	struct store_fixture f;
+	struct rlimit before, limit;
+	unsigned no_thread = 0;
+	int err = ERR_NOMEM;
+
+	(void)state;
+	if (address_space() >> 40 != 0)
+		skip(); /* a sanitizer has reserved most of it itself */
+	store_fixture_new(&f, NULL);
+	store_fixture_put(&f, 1, 1);
+	store_fixture_crash(&f);
+	f.opts = opts;
+	assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+	limit = before;
+	for (size_t more = 0; err == ERR_NOMEM && more < (size_t)1 << 30; more += 2u << 20) {
+		limit.rlim_cur = address_space() + more;
+		assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+		err = store_fixture_try_open(&f);
+		assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
+		assert_true(err == 0 || err == ERR_NOMEM);
+		no_thread += err != 0 && strstr(f.msg.text, "thread cannot be started") != NULL;
+	}
+	assert_int_equal(err, 0);
+	assert_true(no_thread >= 2);
+	store_fixture_expect(&f, 1, 1);
+	store_fixture_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_room_for_threads), /* before the library keeps stacks */
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_sync_order),
 		cmocka_unit_test(test_open_order),
