@@ -22,7 +22,7 @@ static struct store_io *io;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct head head = {{1, 2, 3}, 16384, 1024, 2, 77, 78};
+	struct head head = {{1, 2, 3}, 16384, 1024, 2, 77, 78, false};
 	struct head_slot slot = {.value_size = 1024, .slots = 100, .live = 60, .dead = 9};
 
 	(void)argc;
