@@ -35,6 +35,11 @@ struct ann_opts {
 	uint32_t threads;   /* search and index workers; 0 = cores */
 	uint32_t code_bits; /* 4 or 8; 0 = chosen */
 	bool background;    /* start index workers (tests may drive ann_index_some by hand) */
+	/*
+	 * Many vectors are about to be stored and nobody asks meanwhile: the workers give way to
+	 * nobody, and the graph is published when it has doubled.
+	 */
+	bool bulk;
 };
 
 /*
@@ -81,6 +86,16 @@ int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *t
 	       unsigned flags);
 int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct store_attr *attr,
 		 unsigned mask);
+/*
+ * Which of n rows are stored already, under this id and with exactly these numbers, ann_dim of them;
+ * one whose stored bytes are damaged is not. What is not in memory is read together.
+ */
+struct ann_row {
+	const char *id;
+	size_t id_len;
+	const float *vector;
+};
+int ann_compare(struct ann *ann, const struct ann_row *rows, size_t n, bool *same_out);
 /* As store_list. ERR_DAMAGED also for an id that ann_put would have refused. */
 int ann_list(struct ann *ann, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	     size_t cap, size_t *n_out);

@@ -229,7 +229,7 @@ static bool sweep_is_due(struct ann *ann, bool idle)
 static bool flush_is_due(struct ann *ann, bool idle)
 {
 	uint64_t changed = atomic_load(&ann->index.changed_nodes);
-	uint64_t share = atomic_load(&ann->index.linked) / 5;
+	uint64_t share = atomic_load(&ann->index.linked) / (ann->opts.bulk ? 2 : 5);
 
 	if (idle)
 		return changed > 0;
@@ -363,10 +363,11 @@ static void *worker(void *arg)
 {
 	struct indexer *indexer = arg;
 	struct ann *ann = indexer->ann;
-	bool polite = atomic_fetch_add(&indexer->started, 1) == 1;
+	bool polite = atomic_fetch_add(&indexer->started, 1) == 1 && !ann->opts.bulk;
 	uint64_t seen = 0;
 
-	lower_priority();
+	if (!ann->opts.bulk)
+		lower_priority();
 	while (!atomic_load(&indexer->stop)) {
 		struct tools *tools;
 		bool did = false;

@@ -54,3 +54,9 @@ int cmd_one_operand(int argc, char **argv, const char *help, const char *ignored
 	print_usage(help);
 	return EXIT_USAGE;
 }
+
+int cmd_refuse(const char *help, const char *what, const char *word)
+{
+	fprintf(stderr, "vecfs: %s%s; %.*s\n", what, word, (int)strcspn(help, "\n"), help);
+	return EXIT_USAGE;
+}

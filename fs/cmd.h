@@ -22,6 +22,8 @@ int cmd_wal(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_recover(int argc, char **argv);
 int cmd_compress(int argc, char **argv);
+int cmd_import(int argc, char **argv);
+int cmd_export(int argc, char **argv);
 
 /*
  * For commands that take one operand: prints help and returns 0 when asked for it, refuses what it
@@ -47,9 +49,24 @@ struct cmd_progress {
 };
 void cmd_show_progress(struct cmd_progress *progress, const char *what, uint64_t done,
 		       uint64_t total);
+/* The same as a bar, for share 0 ... 1, with a text behind it. */
+void cmd_show_bar(struct cmd_progress *progress, double share, const char *text);
 void cmd_end_progress(struct cmd_progress *progress);
 /* A line of its own on stdout, "prefix: text", with control bytes of the text escaped. */
 void cmd_say(struct cmd_progress *progress, const char *prefix, const char *text);
+
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP only make cmd_stopped true, unless they were set to be
+ * ignored: for work that is to end in order.
+ */
+void cmd_catch_signals(void);
+bool cmd_stopped(void);
+
+/* Says on stderr what is wrong with the arguments and the first line of help; returns EXIT_USAGE. */
+int cmd_refuse(const char *help, const char *what, const char *word);
+
+/* For a file that came into being or got another name: makes that durable. path is absolute. */
+int cmd_sync_directory(const char *path);
 
 /*
  * Waits, 15 seconds at most, while the daemon of a mount that is gone still closes the store. Returns

@@ -2,9 +2,7 @@
 #include "fs/cmd_output.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,33 +18,7 @@
 #define LOOK_EVERY 256u		/* puts between two looks at how much has gathered */
 #define TEMP_TAIL 22u		/* ".new-", 16 digits, the end */
 
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal_number)
-{
-	(void)signal_number;
-	stopped = 1;
-}
-
-static void catch_signals(void)
-{
-	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = stop}, was;
-
-	(void)sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		/* what nohup and shells have set to be ignored stays so */
-		if (sigaction(numbers[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
-			(void)sigaction(numbers[i], &action, NULL); /* the numbers are right */
-}
-
 /* --- the command line --- */
-
-static int refuse(const char *help, const char *what, const char *word)
-{
-	fprintf(stderr, "vecfs: %s%s; %.*s\n", what, word, (int)strcspn(help, "\n"), help);
-	return EXIT_USAGE;
-}
 
 static bool parse_page_size(const char *text, uint32_t *page_size_out)
 {
@@ -72,7 +44,7 @@ int cmd_output_operands(int argc, char **argv, const char *help, const char *ope
 
 		if (only_operands || word[0] != '-' || word[1] == '\0') {
 			if (n == 2)
-				return refuse(help, "one argument too many: ", word);
+				return cmd_refuse(help, "one argument too many: ", word);
 			operands_out[n++] = word;
 		} else if (strcmp(word, "--help") == 0) {
 			fputs(help, stdout);
@@ -83,16 +55,16 @@ int cmd_output_operands(int argc, char **argv, const char *help, const char *ope
 			   (word[len] == '=' || word[len] == '\0')) {
 			value = word[len] == '=' ? word + len + 1 : argv[++i];
 			if (value == NULL)
-				return refuse(help, "option --page-size needs a value", "");
+				return cmd_refuse(help, "option --page-size needs a value", "");
 			if (!parse_page_size(value, page_size_out))
-				return refuse(help, "page-size is 4K, 8K, 16K, 32K or 64K, not ",
-					      value);
+				return cmd_refuse(
+					help, "page-size is 4K, 8K, 16K, 32K or 64K, not ", value);
 		} else {
-			return refuse(help, "unknown option ", word);
+			return cmd_refuse(help, "unknown option ", word);
 		}
 	}
 	if (n < 2)
-		return refuse(help, "an argument is missing", "");
+		return cmd_refuse(help, "an argument is missing", "");
 	return -1;
 }
 
@@ -112,13 +84,13 @@ int cmd_output_prepare(struct cmd_output *output, const char *path, struct err_m
 		return err_set(msg, ERR_EXISTS,
 			       "%s exists already; nothing is overwritten, give another name",
 			       output->path);
-	catch_signals();
+	cmd_catch_signals();
 	return 0;
 }
 
 static int failed(const struct cmd_output *output, int rc, struct err_msg *msg)
 {
-	if (stopped)
+	if (cmd_stopped())
 		return err_set(msg, ERR_INTERRUPTED, "interrupted; %s was not made", output->path);
 	return err_set(msg, rc, "%s cannot be written: %s; it was not made", output->path,
 		       err_str(rc));
@@ -154,7 +126,7 @@ int cmd_output_put(struct cmd_output *output, const struct store_entry *entry, c
 		   uint32_t size, struct err_msg *msg)
 {
 	struct store_stats stats;
-	int rc = stopped ? ERR_INTERRUPTED : 0;
+	int rc = cmd_stopped() ? ERR_INTERRUPTED : 0;
 
 	if (rc == 0)
 		rc = store_put(output->store, entry->id, entry->id_len, value, size, &entry->attr,
@@ -169,23 +141,6 @@ int cmd_output_put(struct cmd_output *output, const struct store_entry *entry, c
 	return failed(output, rc, msg);
 }
 
-static int sync_directory(const char *path)
-{
-	char *dir = mem_strdup(path);
-	int fd, rc = dir != NULL ? 0 : ERR_NOMEM;
-
-	if (rc != 0)
-		return rc;
-	strrchr(dir, '/')[1] = '\0'; /* the path is absolute */
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) != 0)
-		rc = ERR_IO;
-	if (fd >= 0)
-		(void)close(fd); /* opened for reading */
-	mem_free(dir);
-	return rc;
-}
-
 int cmd_output_finish(struct cmd_output *output, uint64_t *bytes_out, struct err_msg *msg)
 {
 	int rc = store_close(output->store);
@@ -193,7 +148,7 @@ int cmd_output_finish(struct cmd_output *output, uint64_t *bytes_out, struct err
 	output->store = NULL;
 	if (rc == 0)
 		rc = output->io->ops->size(output->io, bytes_out);
-	if (rc != 0 || stopped)
+	if (rc != 0 || cmd_stopped())
 		return failed(output, rc, msg);
 	if (link(output->temp, output->path) != 0) {
 		if (errno == EEXIST)
@@ -203,7 +158,7 @@ int cmd_output_finish(struct cmd_output *output, uint64_t *bytes_out, struct err
 		return err_set(msg, ERR_IO, "%s cannot be made: %s", output->path, strerror(errno));
 	}
 	(void)unlink(output->temp); /* a second name would be litter, not harm */
-	rc = sync_directory(output->path);
+	rc = cmd_sync_directory(output->path);
 	if (rc != 0)
 		return err_set(msg, rc, "%s is made, but its directory cannot be synced: %s",
 			       output->path, err_str(rc));

@@ -20,6 +20,20 @@ void cmd_show_progress(struct cmd_progress *progress, const char *what, uint64_t
 	progress->line_is_open = true;
 }
 
+void cmd_show_bar(struct cmd_progress *progress, double share, const char *text)
+{
+	static const char full[] = "##########", empty[] = "..........";
+	const int width = (int)sizeof(full) - 1;
+	int n = share < 0 ? 0 : share > 1 ? width : (int)(share * width);
+
+	if (!progress->terminal)
+		return;
+	fprintf(stderr, "\r\033[K[%.*s%.*s] %3.0f %%  %s", n, full, width - n, empty, 100 * share,
+		text);
+	fflush(stderr);
+	progress->line_is_open = true;
+}
+
 void cmd_end_progress(struct cmd_progress *progress)
 {
 	if (progress->line_is_open)

@@ -34,6 +34,8 @@ static const char help[] =
 	"\n"
 	"Commands; each tells more with --help:\n"
 	"  mkfs STORE                 create an empty store\n"
+	"  import STORE FILE...       load .fvecs .bvecs .fbin .u8bin .npy; --ids=FILE names the rows\n"
+	"  export STORE FILE          write all vectors as .fvecs, .fbin or .npy, and their ids\n"
 	"  check STORE                verify everything in a store\n"
 	"  wal STORE                  list and verify the log of a store\n"
 	"  recover STORE OUT          save what can be read of a damaged store into a new one\n"
@@ -49,6 +51,7 @@ static const struct {
 	{"mkfs", "mkfs.vecfs", cmd_mkfs}, {"check", "fsck.vecfs", cmd_check},
 	{"wal", NULL, cmd_wal},		  {"stat", NULL, cmd_stat},
 	{"recover", NULL, cmd_recover},	  {"compress", NULL, cmd_compress},
+	{"import", NULL, cmd_import},	  {"export", NULL, cmd_export},
 };
 
 static const char *base_name(const char *path)
