@@ -74,6 +74,41 @@ static void rows_that_are_stored(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* What cannot be read is not there: storing it again heals it. */
+static void damaged_bytes_are_not_the_same(void **state)
+{
+	static struct rows rows;
+	struct ann_fixture fixture;
+	uint8_t *head, *at;
+	size_t len, lost = 0;
+	bool same[N];
+
+	(void)state;
+	make(&rows);
+	ann_fixture_new(&fixture, ANN_L2, DIM, &by_hand);
+	for (uint32_t i = 0; i < N; i++)
+		assert_int_equal(ann_fixture_put(fixture.ann, rows.names[i], rows.vectors[i], DIM),
+				 0);
+	ann_fixture_close(&fixture, false);
+	head = io_mem_head(fixture.medium, &len);
+	at = memmem(head, len, rows.vectors[N / 2], sizeof(rows.vectors[0]));
+	assert_non_null(at);
+	at[3] ^= 1;
+	ann_fixture_open(&fixture, false);
+	assert_int_equal(ann_compare(fixture.ann, rows.row, N, same), 0);
+	assert_false(same[N / 2]);
+	for (uint32_t i = 0; i < N; i++)
+		lost += !same[i];
+	assert_true(lost < N);
+	for (uint32_t i = 0; i < N; i++)
+		if (!same[i])
+			assert_int_equal(
+				ann_fixture_put(fixture.ann, rows.names[i], rows.vectors[i], DIM),
+				0);
+	compare_all(fixture.ann, &rows, N, N + 1);
+	ann_fixture_free(&fixture);
+}
+
 /* -0 and 0 are equal numbers and different bytes. */
 static void bytes_are_compared(void **state)
 {
@@ -126,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_that_are_stored),
 		cmocka_unit_test(bytes_are_compared),
+		cmocka_unit_test(damaged_bytes_are_not_the_same),
 		cmocka_unit_test(bulk_mode_links_all),
 	};
 
