@@ -21,7 +21,7 @@
 
 #define BATCH_ROWS 256u
 #define BATCH_BYTES (1u << 20)
-#define WAITING_ROWS 32768u
+#define WAITING_ROWS 16384u
 #define WAITING_BYTES (64u << 20)
 #define PAUSE_NS (2 * 1000 * 1000)
 #define SHOW_NS 200000000u	/* between two lines of progress */

@@ -239,8 +239,8 @@ check $? "no file of another name is left"
 
 # --- interrupted and killed ---
 
-make_rows many.fbin 36000 16
-seq 0 35999 >all-numbers
+make_rows many.fbin 24000 16
+seq 0 23999 >all-numbers
 
 # Bytes of the log of s.
 log_bytes() {
@@ -275,18 +275,18 @@ head_has() { # BYTES
 for signal in INT TERM; do
 	new_store s --metric=l2
 	cut_short $signal log_has 1000000
-	[ $code -eq 1 ] && grep -q "^vecfs: interrupted; .* of 36000 rows are done with\|^vecfs: interrupted; all rows are stored" cut.out
+	[ $code -eq 1 ] && grep -q "^vecfs: interrupted; .* of 24000 rows are done with\|^vecfs: interrupted; all rows are stored" cut.out
 	check $? "SIG$signal ends it in order: $(tail -n 1 cut.out)"
 	no_file "s-wal.*"
 	check $? "no log is left"
 	"$VECFS" check s | grep -q clean
 	check $? "the store is clean"
 done
-imports "what was interrupted goes on" "36000 rows: " s many.fbin
+imports "what was interrupted goes on" "24000 rows: " s many.fbin
 holds "and is complete" s many.fbin all-numbers
 
 new_store s --metric=l2
-for moment in "log_has 1" "log_has 400000" "log_has 3000000" "head_has 1000000" "head_has 5000000"; do
+for moment in "log_has 1" "log_has 400000" "log_has 2500000" "head_has 1000000" "head_has 5000000"; do
 	# shellcheck disable=SC2086 # words
 	cut_short KILL $moment
 	# the last publication of the graph may be over before the signal comes
@@ -296,14 +296,14 @@ for moment in "log_has 1" "log_has 400000" "log_has 3000000" "head_has 1000000" 
 	grep -q "clean$" check.out
 	check $? "sound: $(cat check.out)"
 done
-imports "what was killed goes on" "36000 rows: " s many.fbin
+imports "what was killed goes on" "24000 rows: " s many.fbin
 holds "and is complete" s many.fbin all-numbers
-imports "nothing is left to do" "36000 rows: 0 stored, 36000 there already" s many.fbin
+imports "nothing is left to do" "24000 rows: 0 stored, 24000 there already" s many.fbin
 mounted "$work/s" "$mnt"
 [ "$(sed -n 's/^vecfs_vectors_pending \(.*\)/\1/p' "$mnt/status/metrics")" = 0 ]
 check $? "and all is linked"
 found=0
-for n in 0 9999 25000 35999; do
+for n in 0 9999 20000 23999; do
 	hex=$(row many.fbin 16 $n | od -An -v -tx1 | tr -d ' \n')
 	head -n 1 "$mnt/query/1/$hex" | grep -q "	0$" && found=$((found + 1))
 done
