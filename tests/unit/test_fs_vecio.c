@@ -435,6 +435,8 @@ static void arrays_that_are_refused(void **state)
 		{"['descr']", "not understood"},
 		{"{'descr': '<f4', 'fortran_order': False}", "not understood"},
 		{"{'descr': '<f4', 'descr': '<f4', 'shape': (1, 2)}", "not understood"},
+		{"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), 'shape': (1, 2)}",
+		 "not understood"},
 		{"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), 'x': 1}",
 		 "not understood"},
 		{"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2)} x", "not understood"},
