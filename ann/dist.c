@@ -172,6 +172,12 @@ const struct dist_kernels dist_scalar = {
 	.dot_u4s8_4 = scalar_dot_u4s8_4,
 	.dot_u4u4 = scalar_dot_u4u4,
 	.dot_u8u8 = scalar_dot_u8u8,
+	.dot_u1s8 = dist_scalar_dot_u1s8,
+	.dot_u2s8 = dist_scalar_dot_u2s8,
+	.dot_u1s8_4 = dist_scalar_dot_u1s8_4,
+	.dot_u2s8_4 = dist_scalar_dot_u2s8_4,
+	.dot_c1c1 = dist_scalar_dot_c1c1,
+	.dot_c2c2 = dist_scalar_dot_c2c2,
 	.hadamard = scalar_hadamard,
 	.butterfly = scalar_butterfly,
 	.span = scalar_span,
@@ -183,7 +189,8 @@ const struct dist_kernels dist_scalar = {
 
 static bool has_avx2(void)
 {
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+	       __builtin_cpu_supports("popcnt");
 }
 
 static bool has_avx512(void)

@@ -62,6 +62,21 @@ struct dist_kernels {
 	int32_t (*dot_u4u4)(const uint8_t *a, const uint8_t *b, size_t n);
 	int64_t (*dot_u8u8)(const uint8_t *a, const uint8_t *b, size_t n);
 
+	/*
+	 * Codes of B = 1 or 2 bits: n dimensions (a multiple of 64) in n * B / 8 bytes, in groups of 64
+	 * dimensions, 8 * B bytes. Field f of byte j of a group (bits B * f and up) is dimension
+	 * 8 * B * f + j. Sum of (field) * (signed query byte).
+	 */
+	int32_t (*dot_u1s8)(const uint8_t *code, const int8_t *query, size_t n);
+	int32_t (*dot_u2s8)(const uint8_t *code, const int8_t *query, size_t n);
+	void (*dot_u1s8_4)(const uint8_t *const codes[4], const int8_t *query, size_t n,
+			   int32_t out[4]);
+	void (*dot_u2s8_4)(const uint8_t *const codes[4], const int8_t *query, size_t n,
+			   int32_t out[4]);
+	/* Sum of products of two such codes, a field c standing for 2c - 1 (1 bit), 2c - 3 (2 bits). */
+	int32_t (*dot_c1c1)(const uint8_t *a, const uint8_t *b, size_t n);
+	int32_t (*dot_c2c2)(const uint8_t *a, const uint8_t *b, size_t n);
+
 	/* x := H (factors * x), H the Hadamard matrix of +1 and -1; n a power of two */
 	void (*hadamard)(float *x, const float *factors, size_t n);
 	/* (a, b) := (a + b, a - b) / sqrt(2), for n pairs that do not overlap */

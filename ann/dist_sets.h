@@ -5,6 +5,8 @@
 #ifndef VECFS_ANN_DIST_SETS_H
 #define VECFS_ANN_DIST_SETS_H
 
+#include <string.h>
+
 #include "ann/dist.h"
 
 #define DIST_GROUP 128u		       /* dimensions in a group of 4-bit codes */
@@ -14,6 +16,50 @@ extern const struct dist_kernels dist_scalar;
 extern const struct dist_kernels dist_avx2;
 extern const struct dist_kernels dist_avx512;
 extern const struct dist_kernels dist_neon;
+
+/* Members of the sets that stand in files of their own: codes of 1 and 2 bits (dist_low*.c). */
+#define DIST_LOW(set)                                                                              \
+	int32_t set##_dot_u1s8(const uint8_t *code, const int8_t *query, size_t n);                \
+	int32_t set##_dot_u2s8(const uint8_t *code, const int8_t *query, size_t n);                \
+	void set##_dot_u1s8_4(const uint8_t *const codes[4], const int8_t *query, size_t n,        \
+			      int32_t out[4]);                                                     \
+	void set##_dot_u2s8_4(const uint8_t *const codes[4], const int8_t *query, size_t n,        \
+			      int32_t out[4]);                                                     \
+	int32_t set##_dot_c1c1(const uint8_t *a, const uint8_t *b, size_t n);                      \
+	int32_t set##_dot_c2c2(const uint8_t *a, const uint8_t *b, size_t n)
+DIST_LOW(dist_scalar);
+DIST_LOW(dist_avx2);
+DIST_LOW(dist_avx512);
+DIST_LOW(dist_neon);
+#undef DIST_LOW
+
+#define DIST_LOW_GROUP 64u /* dimensions in a group of 1-bit and 2-bit codes */
+
+/* 8 bytes of a code; in which order they stand does not matter to what uses them. */
+static inline uint64_t dist_word(const uint8_t *at)
+{
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
+}
+
+/*
+ * With signs s = +1 or -1 for bits 1 and 0, a field of 2 bits stands for 2 (high s) + (low s). A sum
+ * of products of signs is the number of them less twice the number of bits that differ. What the 32
+ * fields of two words subtract that way, halved:
+ */
+static inline uint64_t dist_high_bits(uint64_t differ)
+{
+	return differ & UINT64_C(0xaaaaaaaaaaaaaaaa);
+}
+
+/* Both bits of each field change places. */
+static inline uint64_t dist_swap_bits(uint64_t word)
+{
+	return (word >> 1 & UINT64_C(0x5555555555555555)) | (word & UINT64_C(0x5555555555555555))
+								    << 1;
+}
 
 /* The code of one number; the vector kernels compute the same, operation by operation. */
 static inline uint32_t dist_grid_code(const struct dist_grid *grid, float x)

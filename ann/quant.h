@@ -8,15 +8,17 @@
  * 3.2; Gao et al., SIGMOD 2025; the per-vector bounds are those of LVQ: Aguerrebere et al., VLDB
  * 2023, section 3.
  *
- * Code: dim rounded up to 16 (8 bits) or 32 (4 bits) coordinates packed as dist.h says, those beyond
- * dim zero; then four little-endian float32: scale, offset, a term of the metric, the sum of the c.
- * 784 dimensions at 4 bits are 416 bytes.
+ * Code: dim rounded up to 16 (8 bits), 32 (4) or 64 (2 and 1) coordinates packed as dist.h says,
+ * those beyond dim zero; then, with 4 and 8 bits, four little-endian float32: scale, offset, a term
+ * of the metric, the sum of the c. With 1 and 2 bits the upper halves of two: scale and term; offset
+ * is -scale / 2 or -1.5 scale. 784 dimensions are 108, 212, 416 or 800 bytes.
  *
  * Error of an estimated dot product of x and y, both relative to the centre where that applies, is
- * about |x| |y| / sqrt(dim) times 0.1 (4 bits) or 0.01 (8 bits), the standard deviation, without
- * bias. Between two codes 1.4 times that. It is not without bias for a pair of codes
- * nearer than about 0.05 |x| (4 bits): rounding errors are then alike, the estimate comes out too
- * near, and an estimated squared distance can be a little below 0. Order by distance is kept.
+ * about |x| |y| / sqrt(dim) times 0.76 (1 bit), 0.37 (2), 0.1 (4) or 0.01 (8), the standard
+ * deviation, without bias. Between two codes 1.4 times that (1 bit: 1.7 times). It is not without
+ * bias for a pair of codes nearer than about 0.05 |x| (4 bits; with fewer much farther): rounding
+ * errors are then alike, the estimate comes out too near, and an estimated squared distance can be a
+ * little below 0. Order by distance is kept.
  * Squares of l2 distances beyond the range of float32 are FLT_MAX; no result is NaN.
  */
 #ifndef VECFS_ANN_QUANT_H
@@ -35,16 +37,20 @@
 struct quant {
 	enum ann_metric metric;
 	uint32_t dim;	 /* of the vectors */
-	uint32_t padded; /* coordinates of a code: dim rounded up to 16 (8 bits) or 32 (4 bits) */
-	uint32_t bits;	 /* 4 or 8 */
-	uint32_t code_bytes; /* of one code with its floats, a multiple of 16 */
+	uint32_t padded; /* coordinates of a code: dim rounded up to 16 (8 bits), 32 (4) or 64 */
+	uint32_t bits;	 /* 1, 2, 4 or 8 */
+	uint32_t code_bytes; /* of one code with its floats, a multiple of 4 */
 	const struct dist_kernels *kernels;
 	struct rotate rotate;
 	float *centre;	 /* owned: dim numbers, or NULL for none */
 	float centre_sq; /* its length, squared */
 };
 
-/* ERR_NOMEM; ERR_INVALID for bits other than 4 and 8, and a dim of 0 or above ANN_DIM_MAX. */
+/* Whether codes of so many bits a dimension exist, and the bytes of one. */
+bool quant_bits_valid(uint32_t bits);
+uint32_t quant_code_bytes(uint32_t dim, uint32_t bits);
+
+/* ERR_NOMEM; ERR_INVALID for bits other than these, and a dim of 0 or above ANN_DIM_MAX. */
 int quant_init(struct quant *quant, enum ann_metric metric, uint32_t dim, uint32_t bits,
 	       uint64_t seed);
 void quant_release(struct quant *quant);

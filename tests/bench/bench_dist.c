@@ -66,6 +66,43 @@ static void round_u4s8(struct arena *arena, const float *query)
 						(const int8_t *)query, arena->dim);
 }
 
+static void round_u2s8(struct arena *arena, const float *query)
+{
+	for (int i = 0; i < 32; i++)
+		sink = arena->kernels->dot_u2s8(arena->at + next() % arena->n * arena->stride,
+						(const int8_t *)query, arena->dim);
+}
+
+static void round_u1s8(struct arena *arena, const float *query)
+{
+	for (int i = 0; i < 32; i++)
+		sink = arena->kernels->dot_u1s8(arena->at + next() % arena->n * arena->stride,
+						(const int8_t *)query, arena->dim);
+}
+
+/* Two codes: the query's bytes are the other one. */
+
+static void round_u4u4(struct arena *arena, const float *query)
+{
+	for (int i = 0; i < 32; i++)
+		sink = arena->kernels->dot_u4u4(arena->at + next() % arena->n * arena->stride,
+						(const uint8_t *)query, arena->dim);
+}
+
+static void round_c2c2(struct arena *arena, const float *query)
+{
+	for (int i = 0; i < 32; i++)
+		sink = arena->kernels->dot_c2c2(arena->at + next() % arena->n * arena->stride,
+						(const uint8_t *)query, arena->dim);
+}
+
+static void round_c1c1(struct arena *arena, const float *query)
+{
+	for (int i = 0; i < 32; i++)
+		sink = arena->kernels->dot_c1c1(arena->at + next() % arena->n * arena->stride,
+						(const uint8_t *)query, arena->dim);
+}
+
 static double rate(struct arena *arena, const float *query,
 		   void (*run)(struct arena *arena, const float *query), double each)
 {
@@ -86,17 +123,18 @@ static void kernel_lines(uint8_t *memory, const float *query)
 		const char *name;
 		void (*run)(struct arena *arena, const float *query);
 		size_t bits, unit;
-	} kinds[] = {{"f32 l2", round_l2sq, 32, 1},
-		     {"8 bit", round_u8s8, 8, 16},
-		     {"4 bit", round_u4s8, 4, 32}};
+	} kinds[] = {{"f32 l2", round_l2sq, 32, 1}, {"8 bit", round_u8s8, 8, 16},
+		     {"4 bit", round_u4s8, 4, 32},  {"2 bit", round_u2s8, 2, 64},
+		     {"1 bit", round_u1s8, 1, 64},  {"4 by 4", round_u4u4, 4, 32},
+		     {"2 by 2", round_c2c2, 2, 64}, {"1 by 1", round_c1c1, 1, 64}};
 	static const size_t dims[] = {100, 128, 784, 1536};
 	const struct dist_kernels *sets[4];
 	size_t n_sets = dist_kernels_all(sets);
 
-	printf("%-8s %-7s %5s %12s %12s  (million distances/s)\n", "kernels", "form", "dim",
-	       "in cache", "out");
+	printf("%-8s %-7s %5s %12s %12s %12s %12s  (million distances/s; GB/s)\n", "kernels",
+	       "form", "dim", "in cache", "out", "in cache", "out");
 	for (size_t s = 0; s < n_sets; s++) {
-		for (size_t k = 0; k < 3; k++) {
+		for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
 			for (size_t d = 0; d < 4; d++) {
 				size_t dim = (dims[d] + kinds[k].unit - 1) / kinds[k].unit *
 					     kinds[k].unit;
@@ -104,9 +142,13 @@ static void kernel_lines(uint8_t *memory, const float *query)
 				struct arena in = {memory, stride, SMALL / stride, sets[s], dim};
 				struct arena out = {memory, stride, LARGE / stride, sets[s], dim};
 
-				printf("%-8s %-7s %5zu %12.2f %12.2f\n", sets[s]->name,
-				       kinds[k].name, dims[d], rate(&in, query, kinds[k].run, 32),
-				       rate(&out, query, kinds[k].run, 32));
+				double rate_in = rate(&in, query, kinds[k].run, 32);
+				double rate_out = rate(&out, query, kinds[k].run, 32);
+
+				printf("%-8s %-7s %5zu %12.2f %12.2f %12.2f %12.2f\n",
+				       sets[s]->name, kinds[k].name, dims[d], rate_in, rate_out,
+				       rate_in * (double)stride / 1e3,
+				       rate_out * (double)stride / 1e3);
 			}
 		}
 	}
@@ -257,7 +299,7 @@ int main(int argc, char **argv)
 	printf("\n%s, codes, 32 slots a call: million distances/s in cache, out; microseconds of a "
 	       "rotation, an encoding, a query\n",
 	       dist_kernels()->name);
-	for (uint32_t bits = 4; bits <= 8 && result == 0; bits += 4)
+	for (uint32_t bits = 1; bits <= 8 && result == 0; bits *= 2)
 		for (size_t d = 0; d < 4 && result == 0; d++)
 			result = coding_line(dims[d], bits, query);
 	printf("\n%s, exact l2, out of cache: million distances/s for 1 query, for 16 at once\n",

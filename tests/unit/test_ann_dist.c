@@ -193,6 +193,60 @@ static void check_codes_4(const struct dist_kernels *set, size_t n, bool extreme
 		mem_free(blocks[j]);
 }
 
+/* Field of dimension i of a code of 1 or 2 bits. */
+static int64_t field(const uint8_t *code, unsigned bits, size_t i)
+{
+	size_t width = 8 * (size_t)bits, at = i % 64;
+
+	return code[i / 64 * width + at % width] >> at / width * bits & ((1u << bits) - 1);
+}
+
+static void check_codes_low(const struct dist_kernels *set, unsigned bits, size_t n, bool extreme)
+{
+	void *blocks[5];
+	const uint8_t *codes[4], *q = bytes(n, extreme, &blocks[4]);
+	const int8_t *query = (const int8_t *)q;
+	const int64_t top = (1 << bits) - 1;
+	int32_t four[4];
+
+	for (size_t j = 0; j < 4; j++)
+		codes[j] = bytes(n * bits / 8, extreme, &blocks[j]);
+	(bits == 1 ? set->dot_u1s8_4 : set->dot_u2s8_4)(codes, query, n, four);
+	for (size_t j = 0; j < 4; j++) {
+		int64_t us = 0, cc = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			us += field(codes[j], bits, i) * query[i];
+			cc += (2 * field(codes[j], bits, i) - top) *
+			      (2 * field(codes[0], bits, i) - top);
+		}
+		assert_int_equal((bits == 1 ? set->dot_u1s8 : set->dot_u2s8)(codes[j], query, n),
+				 us);
+		assert_int_equal(four[j], us);
+		assert_int_equal((bits == 1 ? set->dot_c1c1 : set->dot_c2c2)(codes[j], codes[0], n),
+				 cc);
+	}
+	for (size_t j = 0; j < 5; j++)
+		mem_free(blocks[j]);
+}
+
+static void test_low_code_sums(void **ctx)
+{
+	const struct dist_kernels *sets[4];
+	size_t n_sets = dist_kernels_all(sets);
+
+	(void)ctx;
+	for (size_t s = 0; s < n_sets; s++) {
+		for (unsigned bits = 1; bits <= 2; bits++) {
+			for (size_t n = 64; n <= LONGEST; n = n < 1088 ? n + 64 : n * 2) {
+				check_codes_low(sets[s], bits, n, false);
+				check_codes_low(sets[s], bits, n, true);
+			}
+			check_codes_low(sets[s], bits, LONGEST, true);
+		}
+	}
+}
+
 static void test_code_sums(void **ctx)
 {
 	const struct dist_kernels *sets[4];
@@ -232,6 +286,10 @@ static void test_code_sums_largest(void **ctx)
 		assert_int_equal(sets[s]->dot_u4s8(ones, query, LONGEST), -15 * 128 * 16384);
 		assert_int_equal(sets[s]->dot_u8u8(ones, ones, LONGEST), INT64_C(65025) * 16384);
 		assert_int_equal(sets[s]->dot_u4u4(ones, ones, LONGEST), 225 * 16384);
+		assert_int_equal(sets[s]->dot_u1s8(ones, query, LONGEST), -128 * 16384);
+		assert_int_equal(sets[s]->dot_u2s8(ones, query, LONGEST), -3 * 128 * 16384);
+		assert_int_equal(sets[s]->dot_c1c1(ones, ones, LONGEST), 16384);
+		assert_int_equal(sets[s]->dot_c2c2(ones, ones, LONGEST), 9 * 16384);
 	}
 	mem_free(ones);
 	mem_free(lowest);
@@ -397,6 +455,7 @@ int main(void)
 		cmocka_unit_test_setup(test_choice, start),
 		cmocka_unit_test_setup(test_float_sums, start),
 		cmocka_unit_test_setup(test_code_sums, start),
+		cmocka_unit_test_setup(test_low_code_sums, start),
 		cmocka_unit_test_setup(test_code_sums_largest, start),
 		cmocka_unit_test_setup(test_hadamard, start),
 		cmocka_unit_test_setup(test_butterfly, start),
