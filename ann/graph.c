@@ -110,6 +110,7 @@ int graph_init(struct graph *graph, const struct graph_params *params, struct an
 	graph->quant = quant;
 	graph->codes = codes;
 	graph->states = states;
+	graph->by_vector = quant->bits <= 2 && nodes->ops->vector != NULL;
 	for (uint32_t i = 0; i < GRAPH_STRIPES; i++)
 		pthread_mutex_init(&graph->stripes[i], NULL);
 	pthread_mutex_init(&graph->entries_lock, NULL);

@@ -62,6 +62,11 @@ struct graph {
 	const struct quant *quant;   /* not owned */
 	const struct codes *codes;   /* not owned */
 	struct graph_states *states; /* not owned */
+	/*
+	 * Links are chosen by the full vectors: codes of 1 and 2 bits say too little of near ones. Set
+	 * by graph_init where the nodes have vectors.
+	 */
+	bool by_vector;
 	pthread_mutex_t stripes[GRAPH_STRIPES];
 	pthread_mutex_t entries_lock;
 	_Atomic uint32_t entries[GRAPH_ENTRIES]; /* where searches start; valid up to n_entries */

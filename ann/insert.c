@@ -68,6 +68,20 @@ static void count_insert(struct graph *graph)
 		graph_choose_entries(graph, scratch_limit(graph));
 }
 
+/* The search goes by the full vector where links do, else by the code. */
+static void set_query(struct graph *graph, struct graph_scratch *scratch, uint32_t slot)
+{
+	struct ann_nodes *nodes = graph->nodes;
+	const float *vector = NULL;
+
+	nodes->ops->read_begin(nodes);
+	if (graph->by_vector && nodes->ops->vector(nodes, slot, &vector) == 0)
+		quant_query_set(&scratch->query, vector, scratch->encode);
+	else
+		quant_query_set_code(&scratch->query, codes_at(graph->codes, slot));
+	nodes->ops->read_end(nodes);
+}
+
 int graph_insert(struct graph *graph, struct graph_scratch *scratch, uint32_t slot)
 {
 	bool done = false;
@@ -76,7 +90,7 @@ int graph_insert(struct graph *graph, struct graph_scratch *scratch, uint32_t sl
 
 	if (slot >= scratch_limit(graph) || scratch_state(graph, slot) != GRAPH_ABSENT)
 		return ERR_INVALID;
-	quant_query_set_code(&scratch->query, codes_at(graph->codes, slot));
+	set_query(graph, scratch, slot);
 	err = choose(graph, scratch, slot, &n);
 	if (err == 0 && n == 0) {
 		err = insert_first(graph, slot, &done);

@@ -77,30 +77,60 @@ static float tame(float distance)
  * Under inner product vectors are lifted by one coordinate to equal length, the largest among those
  * compared: x -> (x, sqrt(top - |x|^2)), where top is that length squared. Between lifted vectors l2
  * orders as the inner product does (Bachrach et al., RecSys 2014, section 3.1), and it is a metric,
- * which the prune wants. norms and top are squared, and looked at under inner product alone.
+ * which the prune wants. norms and top are squared. The distance of vectors, before that:
  */
-static float code_distance(const struct graph *graph, const uint8_t *a, float norm_a,
-			   const uint8_t *b, float norm_b, float top)
+static float vector_distance(const struct quant *quant, const struct scratch_point *a,
+			     const struct scratch_point *b)
 {
-	float distance = quant_between(graph->quant, a, b);
+	float dot;
+
+	if (quant->metric == ANN_L2)
+		return quant->kernels->l2sq(a->vector, b->vector, quant->dim);
+	dot = quant->kernels->dot(a->vector, b->vector, quant->dim);
+	if (quant->metric == ANN_COSINE)
+		return 1.0f - dot / (sqrtf(a->norm) * sqrtf(b->norm));
+	return -dot;
+}
+
+static float point_distance(const struct graph *graph, const struct scratch_point *a,
+			    const struct scratch_point *b, float top)
+{
+	float distance = a->vector != NULL && b->vector != NULL ?
+				 vector_distance(graph->quant, a, b) :
+				 quant_between(graph->quant, a->code, b->code);
 
 	if (graph->quant->metric != ANN_IP)
 		return tame(distance);
-	return tame(2 * (top + distance - sqrtf(tame(top - norm_a)) * sqrtf(tame(top - norm_b))));
+	return tame(2 * (top + distance - sqrtf(tame(top - a->norm)) * sqrtf(tame(top - b->norm))));
 }
 
-static float code_norm(const struct graph *graph, const uint8_t *code)
+/* With the full vector where links are chosen by those and it can be read. Read bracket held. */
+static struct scratch_point point_of(const struct graph *graph, uint32_t slot)
 {
-	return graph->quant->metric == ANN_IP ? tame(-quant_between(graph->quant, code, code)) : 0;
+	struct scratch_point point = {.code = codes_at(graph->codes, slot)};
+	const struct quant *quant = graph->quant;
+
+	if (!graph->by_vector || graph->nodes->ops->vector(graph->nodes, slot, &point.vector) != 0)
+		point.vector = NULL;
+	if (point.vector != NULL && quant->metric != ANN_L2)
+		point.norm = tame(quant->kernels->dot(point.vector, point.vector, quant->dim));
+	else if (quant->metric == ANN_IP)
+		point.norm = tame(-quant_between(quant, point.code, point.code));
+	return point;
 }
 
 float links_distance(const struct graph *graph, uint32_t a, uint32_t b)
 {
-	const uint8_t *code_a = codes_at(graph->codes, a), *code_b = codes_at(graph->codes, b);
-	float norm_a = code_norm(graph, code_a), norm_b = code_norm(graph, code_b);
+	struct ann_nodes *nodes = graph->nodes;
+	struct scratch_point x, y;
+	float distance;
 
-	return code_distance(graph, code_a, norm_a, code_b, norm_b,
-			     norm_a > norm_b ? norm_a : norm_b);
+	nodes->ops->read_begin(nodes);
+	x = point_of(graph, a);
+	y = point_of(graph, b);
+	distance = point_distance(graph, &x, &y, x.norm > y.norm ? x.norm : y.norm);
+	nodes->ops->read_end(nodes);
+	return distance;
 }
 
 struct pair_ctx {
@@ -113,8 +143,7 @@ static float pool_between(void *ctx, uint32_t i, uint32_t j)
 	const struct pair_ctx *pair = ctx;
 	const struct scratch_pool *pool = pair->pool;
 
-	return code_distance(pair->graph, pool->codes[i], pool->norms[i], pool->codes[j],
-			     pool->norms[j], pool->top);
+	return point_distance(pair->graph, &pool->points[i], &pool->points[j], pool->top);
 }
 
 /* Puts the usable ones of n slots into the pool; their distances are still to be measured. */
@@ -126,17 +155,15 @@ static int collect(const struct graph *graph, struct scratch_pool *pool, uint32_
 
 	if (err)
 		return err;
-	pool->top = code_norm(graph, codes_at(graph->codes, slot));
 	for (size_t i = 0; i < n; i++) {
-		float norm;
-
 		if (slots[i] == slot || slots[i] >= limit ||
 		    scratch_state(graph, slots[i]) != GRAPH_LINKED)
 			continue;
-		norm = code_norm(graph, codes_at(graph->codes, slots[i]));
-		pool->top = norm > pool->top ? norm : pool->top;
+		pool->slots[pool->n] = slots[i];
 		pool->hits[pool->n++].slot = slots[i];
 	}
+	if (graph->by_vector)
+		graph->nodes->ops->prefetch_vectors(graph->nodes, pool->slots, pool->n);
 	return 0;
 }
 
@@ -144,24 +171,24 @@ static int collect(const struct graph *graph, struct scratch_pool *pool, uint32_
 static int fill_pool(const struct graph *graph, struct scratch_pool *pool, uint32_t slot,
 		     const uint32_t *slots, size_t n, size_t most)
 {
-	const uint8_t *code = codes_at(graph->codes, slot);
-	float norm = code_norm(graph, code);
+	struct scratch_point own = point_of(graph, slot);
 	int err = collect(graph, pool, slot, slots, n);
 
 	if (err)
 		return err;
+	pool->top = own.norm;
 	for (size_t i = 0; i < pool->n; i++) {
-		const uint8_t *other = codes_at(graph->codes, pool->hits[i].slot);
-
-		pool->hits[i].distance = code_distance(graph, code, norm, other,
-						       code_norm(graph, other), pool->top);
+		pool->points[i] = point_of(graph, pool->hits[i].slot);
+		if (pool->points[i].norm > pool->top)
+			pool->top = pool->points[i].norm;
 	}
+	for (size_t i = 0; i < pool->n; i++)
+		pool->hits[i].distance = point_distance(graph, &own, &pool->points[i], pool->top);
 	links_sort(pool->hits, pool->n, slot);
 	pool->n = pool->n < most ? pool->n : most;
 	for (size_t i = 0; i < pool->n; i++) {
 		pool->distances[i] = pool->hits[i].distance;
-		pool->codes[i] = codes_at(graph->codes, pool->hits[i].slot);
-		pool->norms[i] = code_norm(graph, pool->codes[i]);
+		pool->points[i] = point_of(graph, pool->hits[i].slot);
 	}
 	return 0;
 }
@@ -169,6 +196,7 @@ static int fill_pool(const struct graph *graph, struct scratch_pool *pool, uint3
 int links_choose(const struct graph *graph, struct graph_scratch *scratch, uint32_t slot,
 		 const uint32_t *slots, size_t n, size_t most, uint32_t *links_out, size_t *n_out)
 {
+	struct ann_nodes *nodes = graph->nodes;
 	struct scratch_pool *pool = &scratch->pool;
 	struct pair_ctx pair = {graph, pool};
 	struct prune_rule rule = {.degree = graph->params.degree,
@@ -178,13 +206,15 @@ int links_choose(const struct graph *graph, struct graph_scratch *scratch, uint3
 	int err;
 
 	*n_out = 0;
+	nodes->ops->read_begin(nodes);
 	err = fill_pool(graph, pool, slot, slots, n, most);
-	if (err)
-		return err;
-	*n_out = prune_robust(&rule, pool->distances, pool->n, pool->marks, scratch->chosen);
+	if (err == 0)
+		*n_out = prune_robust(&rule, pool->distances, pool->n, pool->marks,
+				      scratch->chosen);
+	nodes->ops->read_end(nodes);
 	for (size_t i = 0; i < *n_out; i++)
 		links_out[i] = pool->hits[scratch->chosen[i]].slot;
-	return 0;
+	return err;
 }
 
 int links_write(struct graph *graph, uint32_t slot, const uint32_t *links, size_t n)

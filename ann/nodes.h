@@ -10,6 +10,7 @@
 #ifndef VECFS_ANN_NODES_H
 #define VECFS_ANN_NODES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct ann_nodes;
@@ -28,6 +29,12 @@ struct ann_nodes_ops {
 	int (*change)(struct ann_nodes *nodes, uint32_t slot, uint32_t **record_out);
 	/* A hint: these records will be read next. */
 	void (*prefetch)(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n);
+	/*
+	 * The full vector of a slot, valid until read_end, and a hint which will be asked for. For
+	 * choosing links where codes say too little. NULL where there are none.
+	 */
+	int (*vector)(struct ann_nodes *nodes, uint32_t slot, const float **vector_out);
+	void (*prefetch_vectors)(struct ann_nodes *nodes, const uint32_t *slots, size_t n);
 	/* Brackets around every use of the above on one thread; cheap; may be nested. */
 	void (*read_begin)(struct ann_nodes *nodes);
 	void (*read_end)(struct ann_nodes *nodes);
@@ -42,6 +49,8 @@ struct ann_nodes {
 
 /* Nodes in memory, chunked. Grows by itself. */
 int nodes_mem_new(uint32_t cap, struct ann_nodes **nodes_out);
+/* The vectors of all slots, dim numbers each, which stay the caller's. Before the first insert. */
+void nodes_mem_set_vectors(struct ann_nodes *nodes, const float *vectors, uint32_t dim);
 struct store;
 /*
  * Nodes on the pages of STORE_GRAPH, page_size / (4 * (1 + cap)) to a page. The store outlives it.

@@ -22,6 +22,8 @@ struct nodes_mem {
 	uint32_t *unwritten;  /* a record without links */
 	pthread_mutex_t lock; /* for adding chunks */
 	_Atomic(uint32_t *) *chunks;
+	const float *vectors; /* not owned; NULL for none */
+	uint32_t dim;
 };
 
 static struct nodes_mem *self_of(struct ann_nodes *nodes)
@@ -85,6 +87,23 @@ static void nodes_mem_prefetch(struct ann_nodes *nodes, const uint32_t *slots, u
 	}
 }
 
+static int nodes_mem_vector(struct ann_nodes *nodes, uint32_t slot, const float **vector_out)
+{
+	struct nodes_mem *self = self_of(nodes);
+
+	if (self->vectors == NULL)
+		return ERR_ABSENT;
+	*vector_out = self->vectors + (size_t)slot * self->dim;
+	return 0;
+}
+
+static void nodes_mem_prefetch_vectors(struct ann_nodes *nodes, const uint32_t *slots, size_t n)
+{
+	(void)nodes;
+	(void)slots;
+	(void)n;
+}
+
 /* Records never move: nothing to hold on to. */
 static void nodes_mem_bracket(struct ann_nodes *nodes)
 {
@@ -110,10 +129,20 @@ static const struct ann_nodes_ops nodes_mem_ops = {
 	.read = nodes_mem_read,
 	.change = nodes_mem_change,
 	.prefetch = nodes_mem_prefetch,
+	.vector = nodes_mem_vector,
+	.prefetch_vectors = nodes_mem_prefetch_vectors,
 	.read_begin = nodes_mem_bracket,
 	.read_end = nodes_mem_bracket,
 	.free = nodes_mem_free,
 };
+
+void nodes_mem_set_vectors(struct ann_nodes *nodes, const float *vectors, uint32_t dim)
+{
+	struct nodes_mem *self = self_of(nodes);
+
+	self->vectors = vectors;
+	self->dim = dim;
+}
 
 int nodes_mem_new(uint32_t cap, struct ann_nodes **nodes_out)
 {

@@ -50,6 +50,22 @@ static void prefetch(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n)
 	(void)n;
 }
 
+static int read_vector(struct ann_nodes *nodes, uint32_t slot, const float **vector_out)
+{
+	const void *value = NULL;
+	int err = store_value(((struct nodes_store *)nodes)->store, slot, STORE_HINT_NONE, &value);
+
+	if (err == 0)
+		*vector_out = value;
+	return err;
+}
+
+static void prefetch_vectors(struct ann_nodes *nodes, const uint32_t *slots, size_t n)
+{
+	/* A hint: what cannot be read says so when it is. */
+	(void)store_value_prefetch(((struct nodes_store *)nodes)->store, slots, n);
+}
+
 static void begin_read(struct ann_nodes *nodes)
 {
 	store_read_begin(((struct nodes_store *)nodes)->store);
@@ -69,6 +85,8 @@ static const struct ann_nodes_ops store_ops = {
 	.read = read_record,
 	.change = change_record,
 	.prefetch = prefetch,
+	.vector = read_vector,
+	.prefetch_vectors = prefetch_vectors,
 	.read_begin = begin_read,
 	.read_end = end_read,
 	.free = free_nodes,

@@ -26,8 +26,9 @@ int graph_scratch_new(const struct graph *graph, struct graph_scratch **scratch_
 	scratch->fresh_distances = mem_zalloc(room, sizeof(*scratch->fresh_distances));
 	scratch->links = mem_zalloc(room, sizeof(*scratch->links));
 	scratch->chosen = mem_zalloc(room, sizeof(*scratch->chosen));
-	if (scratch->fresh == NULL || scratch->fresh_distances == NULL || scratch->links == NULL ||
-	    scratch->chosen == NULL)
+	scratch->encode = mem_alloc_aligned(64, quant_scratch_bytes(graph->quant));
+	if (scratch->encode == NULL || scratch->fresh == NULL || scratch->fresh_distances == NULL ||
+	    scratch->links == NULL || scratch->chosen == NULL)
 		goto out;
 	err = scratch_pool_start(&scratch->pool, room);
 	if (err)
@@ -45,8 +46,8 @@ static void pool_release(struct scratch_pool *pool)
 {
 	mem_free(pool->hits);
 	mem_free(pool->distances);
-	mem_free(pool->codes);
-	mem_free(pool->norms);
+	mem_free(pool->points);
+	mem_free(pool->slots);
 	mem_free(pool->marks);
 	memset(pool, 0, sizeof(*pool));
 }
@@ -58,6 +59,7 @@ void graph_scratch_free(struct graph_scratch *scratch)
 	candset_release(&scratch->cands);
 	visited_release(&scratch->seen);
 	quant_query_release(&scratch->query);
+	mem_free(scratch->encode);
 	mem_free(scratch->fresh);
 	mem_free(scratch->fresh_distances);
 	mem_free(scratch->links);
@@ -77,11 +79,11 @@ int scratch_pool_start(struct scratch_pool *pool, size_t n)
 	grown.room = n + n / 2;
 	grown.hits = mem_zalloc(grown.room, sizeof(*grown.hits));
 	grown.distances = mem_zalloc(grown.room, sizeof(*grown.distances));
-	grown.codes = mem_zalloc(grown.room, sizeof(*grown.codes));
-	grown.norms = mem_zalloc(grown.room, sizeof(*grown.norms));
+	grown.points = mem_zalloc(grown.room, sizeof(*grown.points));
+	grown.slots = mem_zalloc(grown.room, sizeof(*grown.slots));
 	grown.marks = mem_zalloc(grown.room, sizeof(*grown.marks));
-	if (grown.hits == NULL || grown.distances == NULL || grown.codes == NULL ||
-	    grown.norms == NULL || grown.marks == NULL) {
+	if (grown.hits == NULL || grown.distances == NULL || grown.points == NULL ||
+	    grown.slots == NULL || grown.marks == NULL) {
 		pool_release(&grown);
 		return ERR_NOMEM;
 	}

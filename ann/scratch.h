@@ -13,13 +13,20 @@
 #include "ann/graph.h"
 #include "ann/prune.h"
 
+/* What distances between nodes are measured on: the full vector, or the code where that is NULL. */
+struct scratch_point {
+	const uint8_t *code;
+	const float *vector; /* valid in the nodes' read bracket */
+	float norm;	     /* squared; 0 where no distance needs it */
+};
+
 /* Candidates from which the links of a node are chosen, nearest first once links_sort was called. */
 struct scratch_pool {
 	size_t n, room;
-	struct graph_hit *hits; /* owned, as all below; room of each */
-	float *distances;	/* of hits, for prune_robust */
-	const uint8_t **codes;	/* of hits */
-	float *norms;		/* of hits, squared; 0 but under inner product */
+	struct graph_hit *hits;	      /* owned, as all below; room of each */
+	float *distances;	      /* of hits, for prune_robust */
+	struct scratch_point *points; /* of hits */
+	uint32_t *slots;	      /* of hits, to be fetched */
 	struct prune_mark *marks;
 	float top; /* the largest norm, squared, of the pool and the node it is for */
 };
@@ -29,6 +36,7 @@ struct graph_scratch {
 	struct candset cands;
 	struct visited seen;
 	struct quant_query query; /* of the slot that is inserted or repaired */
+	void *encode;		  /* for making the query of a full vector */
 	uint32_t *fresh;	  /* neighbours met for the first time: room for a record */
 	float *fresh_distances;
 	uint32_t *links;  /* what a record holds or will hold: cap + 1 */

@@ -22,6 +22,7 @@
 #define CLUSTERS 40u
 #define QUERIES 200u
 #define K 10u
+#define FEW_BITS_EFFORT 40u
 #define FLOOR_AT_16 0.96 /* of recall@10 */
 
 static uint64_t random_state;
@@ -240,6 +241,80 @@ static void recall_ip(void **state)
 {
 	(void)state;
 	recall_of(ANN_IP, 4);
+}
+
+/* The share of some nodes that have a link to the node truly nearest to them. */
+static double linked_to_nearest(struct world *w, uint32_t n)
+{
+	uint32_t found = 0;
+
+	for (uint32_t slot = 0; slot < 200; slot++) {
+		const float *vector = w->vectors + (size_t)slot * DIM;
+		uint32_t nearest = slot == 0;
+		const uint32_t *record;
+
+		for (uint32_t other = 0; other < n; other++)
+			if (other != slot && exact(w, vector, other) < exact(w, vector, nearest))
+				nearest = other;
+		assert_int_equal(w->nodes->ops->read(w->nodes, slot, &record), 0);
+		for (uint32_t i = 0; i < record[0]; i++)
+			found += record[1 + i] == nearest;
+	}
+	print_message("%u of 200 nodes link to their nearest\n", found);
+	return found / 200.0;
+}
+
+/* 2,000 vectors, so that it stays quick. */
+static void start_few_bits(struct world *w, enum ann_metric metric, uint32_t bits, bool by_vector)
+{
+	start(w, metric, bits);
+	if (by_vector)
+		nodes_mem_set_vectors(w->nodes, w->vectors, DIM);
+	assert_true(w->graph.by_vector);
+	insert(w, 0, 2000);
+	graph_choose_entries(&w->graph, N);
+	assert_int_equal(check(w).unreachable, 0);
+}
+
+static void few_bits_of(enum ann_metric metric, uint32_t bits)
+{
+	double floor = bits == 1 ? 0.92 : 0.97;
+	struct world w;
+
+	start_few_bits(&w, metric, bits, true);
+	assert_true(recall_with(&w, FEW_BITS_EFFORT) >= floor);
+	for (uint32_t slot = 1000; slot < 1400; slot++) {
+		graph_state_set(&w.states, slot, GRAPH_TOMBSTONE);
+		assert_int_equal(graph_repair(&w.graph, w.scratch, slot), 0);
+	}
+	assert_int_equal(graph_sweep(&w.graph, w.scratch, 0, N), 0);
+	assert_true(recall_with(&w, FEW_BITS_EFFORT) >= floor);
+	stop(&w);
+}
+
+static void few_bits(void **state)
+{
+	(void)state;
+	for (enum ann_metric metric = ANN_COSINE; metric <= ANN_IP; metric++)
+		for (uint32_t bits = 1; bits <= 2; bits++)
+			few_bits_of(metric, bits);
+}
+
+/* Codes of 1 bit do not tell which node is the nearest; with the vectors, it becomes a link. */
+static void links_by_vector(void **state)
+{
+	double shares[2];
+
+	(void)state;
+	for (int by_vector = 0; by_vector < 2; by_vector++) {
+		struct world w;
+
+		start_few_bits(&w, ANN_L2, 1, by_vector != 0);
+		shares[by_vector] = linked_to_nearest(&w, 2000);
+		stop(&w);
+	}
+	assert_true(shares[1] >= 0.97);
+	assert_true(shares[0] < 0.9);
 }
 
 static void no_graph_no_hits(void **state)
@@ -656,6 +731,8 @@ int main(void)
 		cmocka_unit_test(recall_l2),
 		cmocka_unit_test(recall_cosine),
 		cmocka_unit_test(recall_ip),
+		cmocka_unit_test(few_bits),
+		cmocka_unit_test(links_by_vector),
 		cmocka_unit_test(no_graph_no_hits),
 		cmocka_unit_test(deletes),
 		cmocka_unit_test(deletes_all_and_starts_anew),
