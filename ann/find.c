@@ -137,7 +137,7 @@ static int ask_graph(struct find *find, size_t q)
 	struct find_context *ctx = find->ctx;
 	const struct graph_hit *hits = NULL;
 	uint32_t effort = effort_of(find);
-	size_t n = 0, most = find->want + find->want / 2 + 30;
+	size_t n = 0, most = quant_widen(&ann->index.quant, find->want + find->want / 2 + 30);
 	int err;
 
 	quant_query_set(&ctx->query, find->queries + q * ann->index.dim, ctx->encode);

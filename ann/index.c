@@ -59,10 +59,10 @@ int index_set_up(struct index *index, enum ann_metric metric, uint32_t dim, uint
 	int err;
 
 	graph_recommend(dim, metric, &index->params, &recommended);
-	index->effort = effort != 0 ? effort : recommended;
 	err = quant_init(&index->quant, metric, dim, code_bits, store_kind_seed(index->store));
 	if (err != 0)
 		goto no_quant;
+	index->effort = effort != 0 ? effort : (uint32_t)quant_widen(&index->quant, recommended);
 	err = codes_init(&index->codes, index->quant.code_bytes);
 	if (err != 0)
 		goto no_codes;

@@ -45,7 +45,7 @@ struct index {
 int index_init(struct index *index, struct store *store);
 void index_release(struct index *index);
 
-/* ERR_NOMEM; ERR_INVALID for code_bits other than 4 and 8. effort 0: as recommended. */
+/* ERR_NOMEM; ERR_INVALID for code_bits that quant_init refuses. effort 0: as recommended. */
 int index_set_up(struct index *index, enum ann_metric metric, uint32_t dim, uint32_t code_bits,
 		 uint32_t effort);
 void index_tear_down(struct index *index);

@@ -151,6 +151,18 @@ int quant_set_centre(struct quant *quant, const float *centre)
 	return 0;
 }
 
+/*
+ * The error of a product in units of |x| |y| is e / sqrt(dim). Measured: up to 0.02 does no harm.
+ * fashion-MNIST, 1 bit, error 0.027: 45 candidates hold .998 of the 10 neighbours. Clusters of 128
+ * dimensions, 1 bit, error 0.067: 45 hold .905, 80 .96, 160 .987; 2 bits, error 0.032: 45 hold .98.
+ */
+size_t quant_widen(const struct quant *quant, size_t n)
+{
+	const double error = (quant->bits == 1 ? 0.76 : 0.37) / sqrt(quant->dim);
+
+	return is_low(quant) && error > 0.02 ? (size_t)((double)n * error / 0.02) : n;
+}
+
 /* Scratch: dim floats, then padded bytes. */
 static size_t scratch_floats(const struct quant *quant)
 {

@@ -62,6 +62,12 @@ void quant_release(struct quant *quant);
  */
 int quant_set_centre(struct quant *quant, const float *centre);
 
+/*
+ * How many of the nearest by code to look at, instead of the n that 4 bits need, so that about as
+ * many of the true neighbours are among them: n with 4 and 8 bits, more with fewer and short vectors.
+ */
+size_t quant_widen(const struct quant *quant, size_t n);
+
 /* Bytes of scratch (64-byte aligned) that encode and the query functions below need. */
 size_t quant_scratch_bytes(const struct quant *quant);
 /* code_out: code_bytes. Under cosine the vector is normalised first. */

@@ -7,7 +7,9 @@
  * are measured again with the full vectors, as the collection does.
  *
  * Usage: bench_graph [-n ROWS] [-q QUERIES] [-b BITS] [-t THREADS] [-f FVECS] [-m METRIC]
- *                    [-r DEGREE] [-c CAP] [-l BUILD_EFFORT] [-a ALPHA] [-k RERANK] [-d CYCLES]
+ *                    [-r DEGREE] [-c CAP] [-l BUILD_EFFORT] [-a ALPHA] [-k RERANK] [-d CYCLES] [-x]
+ *
+ * With 1 and 2 bits links are chosen by the full vectors; -x: by the codes, to see the difference.
  */
 #include <getopt.h>
 #include <math.h>
@@ -25,10 +27,12 @@
 
 #define FASHION "/usr/share/datasets/fashion-mnist/"
 #define K 10u
+#define RERANK 40u /* with 4 bits; more with fewer, as in the collection */
 
 struct settings {
 	size_t rows, queries;
 	uint32_t bits, threads, rerank, cycles;
+	bool by_code; /* choose links by codes whatever their bits */
 	const char *fvecs;
 	enum ann_metric metric;
 	struct graph_params params; /* 0: as recommended */
@@ -46,6 +50,7 @@ struct bench {
 	struct ann_nodes *nodes;
 	struct graph graph;
 	uint32_t effort; /* recommended */
+	size_t rerank;	 /* candidates that are measured with the full vectors */
 	_Atomic size_t next;
 	size_t last;
 };
@@ -241,6 +246,7 @@ static void start_graph(struct bench *b)
 
 	must(quant_init(&b->quant, b->set.metric, b->dim, b->set.bits, 7), "quant");
 	set_centre(b);
+	b->rerank = b->set.rerank != 0 ? b->set.rerank : quant_widen(&b->quant, RERANK);
 	must(codes_init(&b->codes, b->quant.code_bytes), "codes");
 	must(codes_grow(&b->codes, (uint32_t)b->n), "codes");
 	must(graph_states_init(&b->states), "states");
@@ -251,6 +257,8 @@ static void start_graph(struct bench *b)
 	params.build_effort = given->build_effort ? given->build_effort : params.build_effort;
 	params.alpha = given->alpha > 0 ? given->alpha : params.alpha;
 	must(nodes_mem_new(params.cap, &b->nodes), "nodes");
+	if (!b->set.by_code)
+		nodes_mem_set_vectors(b->nodes, b->vectors, b->dim);
 	must(graph_init(&b->graph, &params, b->nodes, &b->quant, &b->codes, &b->states), "graph");
 	printf("%zu x %u, %s, %u bits, kernel %s; degree %u cap %u build effort %u alpha %.2f, "
 	       "recommended effort %u\n",
@@ -330,7 +338,7 @@ static size_t ask(struct bench *b, struct asker *asker, const float *query, uint
 	quant_query_set(&asker->query, query, asker->work);
 	must(graph_search(&b->graph, asker->scratch, &asker->query, effort, NULL, NULL, &hits, &n),
 	     "search");
-	n = n < b->set.rerank ? n : b->set.rerank;
+	n = n < b->rerank ? n : b->rerank;
 	for (size_t i = 0; i < n && i < 4; i++)
 		for (uint32_t j = 0; j < b->dim; j += 16)
 			__builtin_prefetch(b->vectors + (size_t)hits[i].slot * b->dim + j);
@@ -461,13 +469,9 @@ static void parse(int argc, char **argv, struct settings *set)
 {
 	int c;
 
-	*set = (struct settings){.rows = 60000,
-				 .queries = 1000,
-				 .bits = 4,
-				 .threads = 1,
-				 .rerank = 40,
-				 .metric = ANN_L2};
-	while ((c = getopt(argc, argv, "n:q:b:t:f:m:r:c:l:a:k:d:")) != -1)
+	*set = (struct settings){
+		.rows = 60000, .queries = 1000, .bits = 4, .threads = 1, .metric = ANN_L2};
+	while ((c = getopt(argc, argv, "n:q:b:t:f:m:r:c:l:a:k:d:x")) != -1)
 		switch (c) {
 		case 'n':
 			set->rows = strtoul(optarg, NULL, 10);
@@ -477,6 +481,9 @@ static void parse(int argc, char **argv, struct settings *set)
 			break;
 		case 'b':
 			set->bits = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
+		case 'x':
+			set->by_code = true;
 			break;
 		case 't':
 			set->threads = (uint32_t)strtoul(optarg, NULL, 10);

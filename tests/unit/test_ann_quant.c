@@ -442,6 +442,25 @@ static void test_sizes(void **ctx)
 	}
 }
 
+/* 4 and 8 bits need no more than they are given, 1 bit of short vectors the most. */
+static void test_widen(void **ctx)
+{
+	static const struct {
+		uint32_t dim, bits;
+		size_t from, to;
+	} cases[] = {{128, 8, 45, 45}, {2, 4, 45, 45},	 {784, 2, 45, 45},
+		     {784, 1, 50, 70}, {128, 2, 60, 90}, {128, 1, 130, 170}};
+
+	(void)ctx;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct quant quant;
+
+		assert_int_equal(quant_init(&quant, ANN_L2, cases[i].dim, cases[i].bits, 1), 0);
+		assert_in_range(quant_widen(&quant, 45), cases[i].from, cases[i].to);
+		quant_release(&quant);
+	}
+}
+
 /* A code depends on the vector and the seed alone, and is written to its last byte. */
 static void test_same_code(void **ctx)
 {
@@ -545,6 +564,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_sizes, start),
+		cmocka_unit_test_setup(test_widen, start),
 		cmocka_unit_test_setup(test_same_code, start),
 		cmocka_unit_test_setup(test_estimates, start),
 		cmocka_unit_test_setup(test_centre, start),
