@@ -71,8 +71,8 @@ static int check_open(const struct store *store, const struct ann_opts *opts, st
 	if (store_value_size(store) > ANN_DIM_MAX * sizeof(float))
 		return err_set(msg, ERR_FORMAT, "values of %u bytes are no vectors of this version",
 			       store_value_size(store));
-	if (opts->code_bits != 0 && opts->code_bits != 4 && opts->code_bits != 8)
-		return err_set(msg, ERR_INVALID, "code-bits is %u; 4 and 8 are possible",
+	if (opts->code_bits != 0 && !quant_bits_valid(opts->code_bits))
+		return err_set(msg, ERR_INVALID, "code-bits is %u; 1, 2, 4 and 8 are possible",
 			       opts->code_bits);
 	if (opts->effort > ANN_EFFORT_MAX)
 		return err_set(msg, ERR_INVALID, "effort is %u; it must be at most %u",

@@ -33,8 +33,10 @@ struct ann;
 struct ann_opts {
 	uint32_t effort;    /* default search width; 0 = chosen */
 	uint32_t threads;   /* search and index workers; 0 = cores */
-	uint32_t code_bits; /* 4 or 8; 0 = chosen */
-	bool background;    /* start index workers (tests may drive ann_index_some by hand) */
+	uint32_t code_bits; /* 1, 2, 4 or 8; 0 = chosen */
+	/* For choosing: bytes that codes and their tables may take (0: no bound), vectors to come. */
+	uint64_t code_room, expected;
+	bool background; /* start index workers (tests may drive ann_index_some by hand) */
 	/*
 	 * Many vectors are about to be stored and nobody asks meanwhile: the workers give way to
 	 * nobody, and the graph is published when it has doubled.
@@ -171,5 +173,7 @@ struct ann_stats {
 	const char *kernel; /* "avx512", "avx2", "neon", "scalar" */
 };
 void ann_get_stats(struct ann *ann, struct ann_stats *stats_out);
+/* Bits a dimension of the codes that a store holds, of which no collection is open; 0 for none. */
+uint32_t ann_stored_bits(struct store *store);
 
 #endif

@@ -15,16 +15,44 @@
 #include <string.h>
 
 #include "ann/persist.h"
+#include "ann/recode.h"
 #include "store/mem.h"
 
 #define CODE_BITS_DEFAULT 4u
-#define LOAD_SLOTS 65536u /* slots whose states are read in one go */
+#define LOAD_TABLE_BYTES 6u /* of a slot, beside its code: states, bits, the pending set */
+#define LOAD_SLOTS 65536u   /* slots whose states are read in one go */
 
-static uint32_t code_bits_of(const struct ann *ann, uint32_t stored)
+/* Whether codes of so many bits, and the tables beside them, fit the room for them. */
+static bool fit(const struct ann *ann, uint32_t dim, uint32_t bits, uint64_t room)
 {
+	uint64_t vectors = store_slots(ann->store);
+
+	if (vectors < ann->opts.expected)
+		vectors = ann->opts.expected;
+	return room == 0 || vectors * (quant_code_bytes(dim, bits) + LOAD_TABLE_BYTES) <= room;
+}
+
+/*
+ * The bits asked for. Else those of the graph there is, as long as they fit and no more of them would
+ * fit easily; else the most that fit.
+ */
+static uint32_t code_bits_of(const struct ann *ann, uint32_t dim, uint32_t stored)
+{
+	static const uint32_t choice[] = {CODE_BITS_DEFAULT, 2, 1};
+	const size_t n = sizeof(choice) / sizeof(*choice);
+	uint64_t room = ann->opts.code_room;
+	size_t i = 0;
+
 	if (ann->opts.code_bits != 0)
 		return ann->opts.code_bits;
-	return stored != 0 ? stored : CODE_BITS_DEFAULT;
+	if (stored != 0 && fit(ann, dim, stored, room)) {
+		while (i < n && choice[i] > stored && !fit(ann, dim, choice[i], room / 2))
+			i++;
+		return i < n && choice[i] > stored ? choice[i] : stored;
+	}
+	while (i < n - 1 && !fit(ann, dim, choice[i], room))
+		i++;
+	return choice[i];
 }
 
 static int set_up(struct ann *ann, uint32_t dim, uint32_t code_bits)
@@ -34,7 +62,7 @@ static int set_up(struct ann *ann, uint32_t dim, uint32_t code_bits)
 
 int load_fresh(struct ann *ann, uint32_t dim)
 {
-	return set_up(ann, dim, code_bits_of(ann, 0));
+	return set_up(ann, dim, code_bits_of(ann, dim, 0));
 }
 
 /*
@@ -48,13 +76,16 @@ static int load_graph(struct ann *ann, uint32_t dim, struct persist_head *head,
 	int graph_err = persist_read_head(ann->store, head, &why);
 	int err = graph_err == ERR_NOMEM ?
 			  graph_err :
-			  set_up(ann, dim, code_bits_of(ann, graph_err == 0 ? head->code_bits : 0));
+			  set_up(ann, dim,
+				 code_bits_of(ann, dim, graph_err == 0 ? head->code_bits : 0));
 
 	*bitmap_out = NULL;
 	if (err != 0 || graph_err == ERR_ABSENT)
 		return err;
 	if (graph_err == 0)
 		graph_err = persist_load(&ann->index, head, bitmap_out, &why);
+	if (graph_err == 0 && head->code_bits != ann->index.quant.bits)
+		graph_err = recode(&ann->index, ann->workers, *bitmap_out, head->slots);
 	if (graph_err == 0 || graph_err == ERR_NOMEM)
 		return graph_err;
 	(void)err_set(note_out, 0, "the graph is built anew, all vectors are there: %s", why.text);
@@ -123,4 +154,11 @@ int load_index(struct ann *ann, uint32_t dim, struct err_msg *note_out)
 	}
 	mem_free(bitmap);
 	return err;
+}
+
+uint32_t ann_stored_bits(struct store *store)
+{
+	struct persist_head head;
+
+	return persist_read_head(store, &head, NULL) == 0 ? head.code_bits : 0;
 }

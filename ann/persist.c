@@ -71,7 +71,7 @@ static int decode_head(const uint8_t *page, struct persist_head *head, struct er
 	head->seed = get_u64(at->seed);
 	head->bitmap_checksum = get_u64(at->bitmap_checksum);
 	head->centre_checksum = get_u64(at->centre_checksum);
-	if (head->n_entries > GRAPH_ENTRIES || (head->code_bits != 4 && head->code_bits != 8))
+	if (head->n_entries > GRAPH_ENTRIES || !quant_bits_valid(head->code_bits))
 		return err_set(msg, ERR_DAMAGED, "the header of the graph holds nonsense");
 	for (uint32_t i = 0; i < head->n_entries; i++) {
 		head->entries[i] = get_u32(at->entries[i]);
@@ -116,7 +116,7 @@ static int fits(const struct index *index, const struct persist_head *head, stru
 	uint32_t page_size = store_page_size(store);
 
 	if (head->dim != index->dim || head->metric != (uint32_t)index->quant.metric ||
-	    head->code_bits != index->quant.bits || head->code_bytes != index->quant.code_bytes ||
+	    head->code_bytes != quant_code_bytes(head->dim, head->code_bits) ||
 	    head->degree != index->params.degree || head->cap != index->params.cap ||
 	    head->seed != store_kind_seed(store))
 		return err_set(msg, ERR_DAMAGED, "the graph was built with other parameters");
@@ -260,7 +260,7 @@ int persist_load(struct index *index, const struct persist_head *head, uint8_t *
 		err = index_grow(index, head->slots);
 	if (err == 0)
 		err = load_bitmap(index, head, page, bitmap, msg);
-	if (err == 0)
+	if (err == 0 && head->code_bits == index->quant.bits)
 		err = load_codes(index, head, page, bitmap, msg);
 	if (err == 0)
 		err = load_centre(index, head, page, msg);

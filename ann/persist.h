@@ -61,6 +61,7 @@ int persist_read_head(struct store *store, struct persist_head *head_out, struct
  * Reads centre, codes and entries into an index that was just set up, and the bitmap into *bitmap_out
  * (mem_free; head->slots bits). States are left to the caller. ERR_DAMAGED with a sentence when head
  * and index do not belong together or something does not read; then the codes are worth nothing.
+ * Codes of other bits than the index has are not read: the caller makes them anew (recode.h).
  */
 int persist_load(struct index *index, const struct persist_head *head, uint8_t **bitmap_out,
 		 struct err_msg *msg);

@@ -32,6 +32,7 @@ struct view {
 	char metric[16];
 	bool mounted, read_only;
 	uint64_t dim, vectors, pending, page_size;
+	uint64_t code_bits; /* 0: no codes yet */
 	uint64_t file_bytes, free_bytes, wal_bytes;
 	uint64_t cache_bytes; /* of the mount; 0 when there is none */
 	double compression, hit_rate;
@@ -51,6 +52,7 @@ static void view_store(struct store *store, struct view *view)
 	view->dim = store_value_size(store) / sizeof(float);
 	view->vectors = stats.live;
 	view->page_size = store_page_size(store);
+	view->code_bits = ann_stored_bits(store);
 	view->file_bytes = stats.file_bytes;
 	view->free_bytes = stats.free_bytes;
 	view->compression = stats.page_bytes_stored > 0 ? (double)stats.page_bytes_logical /
@@ -194,6 +196,7 @@ static void view_mount(const char *metrics, const char *config, struct view *vie
 	view->read_only = after(config, "  \"read_only\": true") != NULL;
 	view->dim = count_after(config, "  \"dim\": ");
 	view->page_size = count_after(config, "  \"page_size\": ");
+	view->code_bits = count_after(config, "  \"code_bits\": ");
 	view->cache_bytes = count_after(config, "  \"cache_bytes\": ");
 	view->vectors = count_after(metrics, "vecfs_vectors ");
 	view->pending = count_after(metrics, "vecfs_vectors_pending ");
@@ -272,6 +275,9 @@ static void print_view(const struct view *view)
 	printf("%-12s %" PRIu64 "\n", "vectors", view->vectors);
 	if (view->mounted)
 		printf("%-12s %" PRIu64 "\n", "pending", view->pending);
+	if (view->code_bits != 0)
+		printf("%-12s %" PRIu64 " (a dimension; they steer a search from memory)\n",
+		       "code bits", view->code_bits);
 	print_bytes("raw vectors", view->vectors * view->dim * sizeof(float));
 	print_bytes("file", view->file_bytes);
 	print_bytes("free in file", view->free_bytes);

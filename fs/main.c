@@ -27,7 +27,7 @@ static const char help[] =
 	"                             never (log)\n"
 	"  effort=N                   candidates a search keeps (chosen)\n"
 	"  threads=N                  search and index workers (cores)\n"
-	"  code-bits=auto|4|8         bits a number takes in memory to steer a search (auto)\n"
+	"  code-bits=auto|1|2|4|8     bits a number takes in memory to steer a search (auto)\n"
 	"  ro                         read-only\n"
 	"  recover=prefix             with ro: serve the intact beginning of a damaged log\n"
 	"and those of mount(8) and FUSE, such as allow_other, default_permissions, nofail.\n"

@@ -114,3 +114,10 @@ uint64_t memory_auto_cache(uint64_t usable)
 {
 	return usable / 4;
 }
+
+uint64_t memory_code_room(uint64_t usable, uint64_t cache_bytes)
+{
+	uint64_t left = usable > cache_bytes ? usable - cache_bytes : 0;
+
+	return left / 3 * 2 + 1;
+}

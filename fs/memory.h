@@ -19,6 +19,13 @@ uint64_t memory_resident(void);
  */
 uint64_t memory_auto_cache(uint64_t usable);
 
+/*
+ * What the codes of a collection may take when code-bits=auto: two thirds of what the page cache
+ * leaves (with cache=auto half of all). The rest is for pages being changed, vectors being written,
+ * and the process itself. Never 0.
+ */
+uint64_t memory_code_room(uint64_t usable, uint64_t cache_bytes);
+
 /* The parts of memory_usable, for tests. A limit above `most` counts as none. */
 
 /* The number in a file that holds one; `most` when there is none, it says "max", or is larger. */

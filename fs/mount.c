@@ -189,6 +189,7 @@ static int open_collection(struct mount *mount, struct err_msg *msg)
 		.effort = opts->effort,
 		.threads = opts->threads,
 		.code_bits = opts->code_bits,
+		.code_room = memory_code_room(memory_usable(), opts->cache_bytes),
 		.background = !opts->read_only,
 	};
 	int rc = ann_open(mount->store, &ann_opts, &mount->ann, &mount->indexed, msg);

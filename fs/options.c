@@ -139,13 +139,11 @@ static int set_code_bits(struct options *options, const char *value, struct err_
 {
 	if (strcmp(value, "auto") == 0)
 		options->fs.code_bits = 0;
-	else if (strcmp(value, "4") == 0)
-		options->fs.code_bits = 4;
-	else if (strcmp(value, "8") == 0)
-		options->fs.code_bits = 8;
+	else if (strlen(value) == 1 && strchr("1248", value[0]) != NULL)
+		options->fs.code_bits = (uint32_t)(value[0] - '0');
 	else
 		return err_set(msg, ERR_INVALID,
-			       "code-bits=%.64s is not supported: code-bits is auto, 4 or 8",
+			       "code-bits=%.64s is not supported: code-bits is auto, 1, 2, 4 or 8",
 			       value);
 	return 0;
 }

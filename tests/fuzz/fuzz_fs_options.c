@@ -19,7 +19,8 @@ static void check_taken(const struct options *options)
 	FUZZ_ASSERT(fs->store_path != NULL && fs->mountpoint != NULL);
 	FUZZ_ASSERT(fs->dim <= ANN_DIM_MAX && fs->effort <= ANN_EFFORT_MAX);
 	FUZZ_ASSERT(fs->threads <= OPTIONS_THREADS_MAX);
-	FUZZ_ASSERT(fs->code_bits == 0 || fs->code_bits == 4 || fs->code_bits == 8);
+	FUZZ_ASSERT(fs->code_bits == 0 || fs->code_bits == 1 || fs->code_bits == 2 ||
+		    fs->code_bits == 4 || fs->code_bits == 8);
 	FUZZ_ASSERT(fs->cache_auto ? fs->cache_bytes == 0 :
 				     fs->cache_bytes >= OPTIONS_CACHE_MIN &&
 					     fs->cache_bytes <= OPTIONS_CACHE_MAX);

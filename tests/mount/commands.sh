@@ -67,7 +67,8 @@ done
 sync -f "$mnt/vectors/v0"
 exits 0 "300" "$VECFS" stat "$mnt"
 grep -q "^mounted at *$mnt" <<<"$said" && grep -q "^vectors *300" <<<"$said" &&
-	grep -q "^metric *l2" <<<"$said" && grep -q "^dim *4" <<<"$said"
+	grep -q "^metric *l2" <<<"$said" && grep -q "^dim *4" <<<"$said" &&
+	grep -q "^code bits *4 " <<<"$said"
 check $? "stat of a mount"
 exits 0 "mounted at" "$VECFS" stat "$work/s"
 grep -q "^vectors *300" <<<"$said"

@@ -237,24 +237,145 @@ static void test_damaged_page(void **state)
 	ann_fixture_free(&fixture);
 }
 
-static void test_other_parameters(void **state)
+/* As after a close without a crash: all linked, all found, and nothing was inserted again. */
+static void expect_kept(struct ann_fixture *fixture, uint32_t bits)
 {
+	assert_string_equal(fixture->note.text, "");
+	assert_int_equal(stats_of(fixture->ann).code_bits, bits);
+	assert_int_equal(stats_of(fixture->ann).linked, N);
+	assert_int_equal(stats_of(fixture->ann).pending, 0);
+	find_all(fixture->ann, 0, N, 0);
+	assert_int_equal(stats_of(fixture->ann).inserted, 0);
+	assert_int_equal(ann_check(fixture->ann, NULL), 0);
+}
+
+static void reopen_with(struct ann_fixture *fixture, const struct ann_opts *opts, bool crash)
+{
+	ann_fixture_close(fixture, crash);
+	fixture->opts = *opts;
+	ann_fixture_open(fixture, false);
+}
+
+/* Other code bits: the graph stays, its codes are made anew, and published. */
+static void test_other_bits(void **state)
+{
+	static const uint32_t all[] = {8, 2, 1, 4, 1, 8, 4};
+	const enum ann_metric metrics[] = {ANN_COSINE, ANN_L2};
+	struct ann_fixture fixture;
+
+	(void)state;
+	for (size_t m = 0; m < 2; m++) {
+		new_filled(&fixture, metrics[m]);
+		assert_int_equal(stats_of(fixture.ann).code_bits, 4);
+		for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+			struct ann_opts opts = {.threads = 1 + i % 3, .code_bits = all[i]};
+
+			reopen_with(&fixture, &opts, false);
+			expect_kept(&fixture, all[i]);
+			/* Every second time they are lost, and made once more. */
+			if (i % 2 == 0)
+				reopen_with(&fixture, &opts, true);
+			expect_kept(&fixture, all[i]);
+		}
+		ann_fixture_free(&fixture);
+	}
+}
+
+/* Tombstones and slots in use again are no obstacle. */
+static void test_other_bits_after_crash(void **state)
+{
+	struct ann_opts opts = {.threads = 2, .code_bits = 2};
 	struct ann_fixture fixture;
 
 	(void)state;
 	new_filled(&fixture, ANN_L2);
-	assert_int_equal(stats_of(fixture.ann).code_bits, 4);
-	ann_fixture_close(&fixture, false);
-	fixture.opts.code_bits = 8;
-	ann_fixture_open(&fixture, false);
-	expect_rebuilt(&fixture);
-	assert_int_equal(stats_of(fixture.ann).code_bits, 8);
-	/* Not asked for anything, it keeps what there is. */
-	ann_fixture_close(&fixture, false);
-	fixture.opts.code_bits = 0;
-	ann_fixture_open(&fixture, false);
+	assert_int_equal(ann_flush(fixture.ann), 0);
+	for (uint32_t id = 0; id < 100; id++)
+		delete (fixture.ann, id);
+	for (uint32_t id = 100; id < 150; id++)
+		put(fixture.ann, id, 1);
+	reopen_with(&fixture, &opts, true);
 	assert_string_equal(fixture.note.text, "");
-	assert_int_equal(stats_of(fixture.ann).code_bits, 8);
+	assert_int_equal(stats_of(fixture.ann).tombstones, 150);
+	find_all(fixture.ann, 150, N, 0);
+	find_all(fixture.ann, 100, 150, 1);
+	ann_fixture_index(fixture.ann);
+	find_all(fixture.ann, 150, N, 0);
+	find_all(fixture.ann, 100, 150, 1);
+	assert_int_equal(ann_check(fixture.ann, NULL), 0);
+	ann_fixture_free(&fixture);
+}
+
+static void test_recode_read_only(void **state)
+{
+	struct ann_opts opts = {.threads = 1, .code_bits = 1};
+	struct ann_fixture fixture;
+
+	(void)state;
+	new_filled(&fixture, ANN_L2);
+	ann_fixture_close(&fixture, false);
+	/* Read only: in memory alone, so 4 bits are there the next time. */
+	fixture.opts = opts;
+	ann_fixture_open(&fixture, true);
+	assert_int_equal(stats_of(fixture.ann).code_bits, 1);
+	find_all(fixture.ann, 0, N, 0);
+	ann_fixture_close(&fixture, false);
+	fixture.opts = by_hand;
+	ann_fixture_open(&fixture, false);
+	expect_kept(&fixture, 4);
+	ann_fixture_free(&fixture);
+}
+
+/* Bytes of codes of so many bits of all vectors, with the tables beside them. */
+static uint64_t room_for(uint64_t vectors, uint32_t bits)
+{
+	return vectors * (quant_code_bytes(DIM, bits) + 6);
+}
+
+/* Asked for nothing, it takes what fits the room for codes, and keeps what there is if that fits. */
+static void test_chosen_bits(void **state)
+{
+	struct ann_opts opts = {.threads = 1, .code_bits = 8};
+	struct ann_fixture fixture;
+
+	(void)state;
+	new_filled(&fixture, ANN_L2);
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 8);
+	opts.code_bits = 0;
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 8);
+	opts.code_room = room_for(N, 8);
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 8);
+	opts.code_room = room_for(N, 4);
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 4);
+	opts.code_room--;
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 2);
+	/* More bits only when they fit with ease. */
+	opts.code_room = room_for(N, 4);
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 2);
+	opts.code_room = 1;
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 1);
+	opts.code_room = 2 * room_for(N, 2);
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 2);
+	opts.code_room = 2 * room_for(N, 4);
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 4);
+	opts.expected = 3 * N;
+	reopen_with(&fixture, &opts, false);
+	expect_kept(&fixture, 2);
+	ann_fixture_free(&fixture);
+	/* A new one goes by what is expected. */
+	opts.code_room = room_for(1000000, 2);
+	opts.expected = 1000000;
+	ann_fixture_new(&fixture, ANN_L2, DIM, &opts);
+	assert_int_equal(stats_of(fixture.ann).code_bits, 2);
 	ann_fixture_free(&fixture);
 }
 
@@ -410,12 +531,21 @@ static void test_long_codes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_close_keeps_graph), cmocka_unit_test(test_crash_before_flush),
-		cmocka_unit_test(test_crash_after_flush), cmocka_unit_test(test_reused_slots),
-		cmocka_unit_test(test_many_flushes),	  cmocka_unit_test(test_damaged_page),
-		cmocka_unit_test(test_other_parameters),  cmocka_unit_test(test_forged_header),
-		cmocka_unit_test(test_forged_rest),	  cmocka_unit_test(test_read_only),
-		cmocka_unit_test(test_failed_flush),	  cmocka_unit_test(test_long_codes),
+		cmocka_unit_test(test_close_keeps_graph),
+		cmocka_unit_test(test_crash_before_flush),
+		cmocka_unit_test(test_crash_after_flush),
+		cmocka_unit_test(test_reused_slots),
+		cmocka_unit_test(test_many_flushes),
+		cmocka_unit_test(test_damaged_page),
+		cmocka_unit_test(test_other_bits),
+		cmocka_unit_test(test_other_bits_after_crash),
+		cmocka_unit_test(test_recode_read_only),
+		cmocka_unit_test(test_chosen_bits),
+		cmocka_unit_test(test_forged_header),
+		cmocka_unit_test(test_forged_rest),
+		cmocka_unit_test(test_read_only),
+		cmocka_unit_test(test_failed_flush),
+		cmocka_unit_test(test_long_codes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,15 @@ static void the_process_is_measured(void **state)
 	assert_true(memory_auto_cache(usable) > 0);
 }
 
+static void codes_get_part_of_what_the_cache_leaves(void **state)
+{
+	(void)state;
+	assert_int_equal(memory_code_room(1 << 30, 1 << 28), (1 << 30) / 2 + 1);
+	assert_in_range(memory_code_room(3000, 0), 1900, 2001);
+	/* 0 would mean no bound. */
+	assert_int_equal(memory_code_room(1000, 2000), 1);
+}
+
 static void a_resource_limit_counts(void **state)
 {
 	struct rlimit before, less;
@@ -82,6 +91,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limits_are_read),
 		cmocka_unit_test(the_process_is_measured),
+		cmocka_unit_test(codes_get_part_of_what_the_cache_leaves),
 		cmocka_unit_test(a_resource_limit_counts),
 	};
 

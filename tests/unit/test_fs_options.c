@@ -82,6 +82,13 @@ static void both_forms_mean_the_same(void **state)
 			       "--effort=200", "m", "-o", "THREADS=3,,code_bits=8", "--ro"),
 			 0);
 	check_all_set();
+	for (uint32_t bits = 1; bits <= 8; bits *= 2) {
+		char name[] = "code-bits=0";
+
+		name[sizeof(name) - 2] = (char)('0' + bits);
+		assert_int_equal(PARSE("s", "m", "-o", name), 0);
+		assert_int_equal(options.fs.code_bits, bits);
+	}
 	/* The last one counts. */
 	assert_int_equal(PARSE("s", "m", "-o", "dim=1,dim=2,ro,rw,cache=8M,cache=auto"), 0);
 	assert_int_equal(options.fs.dim, 2);
@@ -194,8 +201,9 @@ static void bad_options_are_named(void **state)
 		{"effort=0", "effort=0", "1 ... 100000"},
 		{"effort=100001", "effort=100001", "1 ... 100000"},
 		{"threads=0", "threads=0", "1 ... 1024"},
-		{"code-bits=2", "code-bits=2", "auto, 4 or 8"},
-		{"code-bits=16", "code-bits=16", "auto, 4 or 8"},
+		{"code-bits=3", "code-bits=3", "auto, 1, 2, 4 or 8"},
+		{"code-bits=16", "code-bits=16", "auto, 1, 2, 4 or 8"},
+		{"code-bits=", "code-bits=", "auto, 1, 2, 4 or 8"},
 		{"recover=prefix", "recover=prefix", "ro"},
 		{"recover=all", "recover=all", "prefix"},
 		{"ro=yes", "ro", "no value"},
