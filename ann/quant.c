@@ -6,9 +6,7 @@
  *   dot: <x, y> = <x', y'> + <m, x'> + <m, y'> + |m|^2  term of a code: -<m, x'>
  * The rotation keeps all of these. A code stores f * (offset + scale * c) with f = |x'|^2 / <^x, x'>,
  * where ^x is what the least squares fit decodes to: the error is then orthogonal to x'.
- *
- * With 1 or 2 bits the offset is fixed, so that the grid lies evenly around 0, as the turned
- * coordinates do: c stands for c - z with z = (2^B - 1) / 2. Then offset and sum need no place.
+ * quant_low.c has what differs with 1 and 2 bits.
  */
 #include "ann/quant.h"
 
@@ -17,6 +15,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "ann/quant_low.h"
 #include "ann/scan.h"
 #include "store/base.h"
 #include "store/err.h"
@@ -25,12 +24,7 @@
 #define QUERY_ZERO 128 /* the byte that stands for 0 while a query is rounded */
 #define LINE 64u       /* bytes of a cache line */
 
-/* What stands behind the packed coordinates of a code. */
-struct tail {
-	float scale, offset, term, sum;
-};
 #define TAIL_BYTES 16u
-#define LOW_TAIL_BYTES 4u /* of 1 and 2 bits: scale and term, the upper halves of float32 */
 
 static float get_float(const uint8_t *at)
 {
@@ -49,54 +43,11 @@ static void put_float(uint8_t *at, float value)
 	put_u32(at, bits);
 }
 
-/* The upper half of a float32, rounded to nearest; not beyond the largest finite one. */
-static uint32_t upper_half(float value)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &value, sizeof(bits));
-	if ((bits & 0x7fffffff) >= 0x7f7f0000)
-		return (bits >> 16 & 0x8000) | 0x7f7f;
-	return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
-static inline float from_upper_half(uint32_t half)
-{
-	uint32_t bits = half << 16;
-	float value;
-
-	memcpy(&value, &bits, sizeof(value));
-	return value;
-}
-
-static inline bool is_low(const struct quant *quant)
-{
-	return quant->bits <= 2;
-}
-
-/* What a code of 1 or 2 bits means by 0. */
-static inline float low_zero(const struct quant *quant)
-{
-	return quant->bits == 1 ? 0.5f : 1.5f;
-}
-
-static inline struct tail get_low_tail(const struct quant *quant, const uint8_t *code)
-{
-	uint32_t both = get_u32(code + quant->code_bytes - LOW_TAIL_BYTES);
-	float scale = from_upper_half(both & 0xffff);
-
-	return (struct tail){
-		.scale = scale,
-		.offset = -low_zero(quant) * scale,
-		.term = from_upper_half(both >> 16),
-	};
-}
-
-static inline struct tail get_tail(const struct quant *quant, const uint8_t *code)
+static inline struct quant_tail get_tail(const struct quant *quant, const uint8_t *code)
 {
 	const uint8_t *at = code + quant->code_bytes - TAIL_BYTES;
 
-	return (struct tail){
+	return (struct quant_tail){
 		.scale = get_float(at),
 		.offset = get_float(at + 4),
 		.term = get_float(at + 8),
@@ -116,7 +67,7 @@ static uint32_t padded_dim(uint32_t dim, uint32_t bits)
 
 uint32_t quant_code_bytes(uint32_t dim, uint32_t bits)
 {
-	return padded_dim(dim, bits) * bits / 8 + (bits <= 2 ? LOW_TAIL_BYTES : TAIL_BYTES);
+	return padded_dim(dim, bits) * bits / 8 + (bits <= 2 ? QUANT_LOW_TAIL : TAIL_BYTES);
 }
 
 int quant_init(struct quant *quant, enum ann_metric metric, uint32_t dim, uint32_t bits,
@@ -160,7 +111,7 @@ size_t quant_widen(const struct quant *quant, size_t n)
 {
 	const double error = (quant->bits == 1 ? 0.76 : 0.37) / sqrt(quant->dim);
 
-	return is_low(quant) && error > 0.02 ? (size_t)((double)n * error / 0.02) : n;
+	return quant_is_low(quant) && error > 0.02 ? (size_t)((double)n * error / 0.02) : n;
 }
 
 /* Scratch: dim floats, then padded bytes. */
@@ -288,95 +239,6 @@ static void unpack_nibbles(const uint8_t *code, size_t n, int8_t *out)
 	}
 }
 
-static float in_range(double value)
-{
-	return (float)fmax(fmin(value, FLT_MAX), -FLT_MAX);
-}
-
-/* --- encoding, 1 and 2 bits --- */
-
-/* A grid of steps evenly around 0, and how well it fits: the product of x with the c - z. */
-struct low_fit {
-	struct dist_grid grid;
-	double product;
-	double step;   /* of the least squares fit x ~ step * (c - z) */
-	double cosine; /* squared, between x and the c - z, times |x|^2 */
-};
-
-static void try_step(const struct quant *quant, const float *x, const struct dist_span *span,
-		     double step, struct low_fit *best)
-{
-	const double zero = low_zero(quant), n = quant->dim;
-	struct low_fit fit = {.grid = {.low = (float)(-zero * step),
-				       .inverse = (float)(1.0 / step),
-				       .max = (1u << quant->bits) - 1}};
-	struct dist_fit sums;
-	double square;
-
-	quant->kernels->grid_fit(x, quant->dim, &fit.grid, &sums);
-	fit.product = sums.cx - zero * span->sum;
-	square = sums.cc - 2.0 * zero * sums.c + zero * zero * n;
-	fit.step = fit.product / square;
-	fit.cosine = fit.product * fit.step;
-	if (fit.cosine > best->cosine)
-		*best = fit;
-}
-
-/*
- * 1 bit: the signs, with any step. 2 bits: the best of some steps near what is best for normal
- * numbers, 0.9957 of their deviation, then fitted and rounded in turn.
- */
-static struct low_fit choose_step(const struct quant *quant, const float *x,
-				  const struct dist_span *span)
-{
-	static const double shares[] = {1.0, 0.88, 1.12};
-	const double deviation = sqrt((double)span->sum_sq / quant->dim);
-	struct low_fit best = {.grid = {.max = 1}};
-
-	if (!(deviation > 1e-30) || !(deviation < 1e30))
-		return best;
-	for (size_t i = 0; i < (quant->bits == 1 ? 1 : sizeof(shares) / sizeof(*shares)); i++)
-		try_step(quant, x, span, deviation * shares[i], &best);
-	for (int round = 0; round < 2 && quant->bits == 2; round++) {
-		double step = best.step;
-
-		try_step(quant, x, span, step, &best);
-		if (best.step == step)
-			break;
-	}
-	return best;
-}
-
-static void pack_fields(const uint8_t *bytes, size_t n, uint32_t bits, uint8_t *out)
-{
-	const size_t width = 8 * bits; /* bytes of a group */
-
-	for (size_t i = 0; i < n; i += 64, out += width)
-		for (size_t j = 0; j < width; j++) {
-			unsigned byte = 0;
-
-			for (size_t f = 0; f < 8 / bits; f++)
-				byte |= (unsigned)bytes[i + width * f + j] << f * bits;
-			out[j] = (uint8_t)byte;
-		}
-}
-
-/* The turned vector x as a code, but for its term. */
-static void encode_low(const struct quant *quant, const float *x, const struct dist_span *span,
-		       float term, uint8_t *bytes, uint8_t *code_out)
-{
-	struct low_fit fit = choose_step(quant, x, span);
-	float scale = fit.product > 0.0 ? in_range(span->sum_sq / fit.product) : 0.0f;
-
-	quant->kernels->grid_codes(x, quant->dim, &fit.grid, bytes);
-	memset(bytes + quant->dim, 0, quant->padded - quant->dim);
-	pack_fields(bytes, quant->padded, quant->bits, code_out);
-	put_u32(code_out + quant->code_bytes - LOW_TAIL_BYTES, upper_half(scale) | upper_half(term)
-											   << 16);
-}
-
-/* --- encoding, all --- */
-
 void quant_encode(const struct quant *quant, const float *vector, void *scratch, uint8_t *code_out)
 {
 	const uint32_t dim = quant->dim;
@@ -394,8 +256,8 @@ void quant_encode(const struct quant *quant, const float *vector, void *scratch,
 	quant->kernels->span(x, dim, &span);
 	if (quant->metric == ANN_L2)
 		term = span.sum_sq;
-	if (is_low(quant)) {
-		encode_low(quant, x, &span, in_range(term), bytes, code_out);
+	if (quant_is_low(quant)) {
+		quant_low_encode(quant, x, &span, quant_in_range(term), bytes, code_out);
 		return;
 	}
 	fit = choose_grid(quant, x, &span);
@@ -404,9 +266,9 @@ void quant_encode(const struct quant *quant, const float *vector, void *scratch,
 	if (quant->bits == 4)
 		pack_nibbles(bytes, quant->padded, code_out);
 	correction = fit.explained > 0.0 ? span.sum_sq / fit.explained : 0.0;
-	put_float(tail, in_range(fit.scale * correction));
-	put_float(tail + 4, in_range(fit.offset * correction));
-	put_float(tail + 8, in_range(term));
+	put_float(tail, quant_in_range(fit.scale * correction));
+	put_float(tail + 4, quant_in_range(fit.offset * correction));
+	put_float(tail + 8, quant_in_range(term));
 	put_float(tail + 12, (float)fit.sum);
 }
 
@@ -484,37 +346,12 @@ void quant_query_set(struct quant_query *query, const float *vector, void *scrat
 	rotate_apply(&quant->rotate, x);
 	quant->kernels->span(x, quant->dim, &span);
 	if (quant->metric == ANN_L2)
-		query->base = in_range(span.sum_sq);
+		query->base = quant_in_range(span.sum_sq);
 	query->weight = quant->metric == ANN_L2 ? 1.0f : 0.0f;
 	round_query(quant, x, &span, query->values, &step, &sum);
-	query->step = in_range(factor * step);
-	query->sum = in_range(factor * sum);
+	query->step = quant_in_range(factor * step);
+	query->sum = quant_in_range(factor * sum);
 	query->shift = 0.0f;
-}
-
-/* From the signed values of a code of 1 or 2 bits, 2 (c - z), zero beyond dim. */
-static void set_low_code(struct quant_query *query, const uint8_t *code)
-{
-	const struct quant *quant = query->quant;
-	const struct tail tail = get_low_tail(quant, code);
-	const uint32_t bits = quant->bits, width = 8 * bits, mask = (1u << bits) - 1;
-	const float step = metric_factor(quant->metric) * tail.scale / 2;
-	int32_t sum = 0;
-
-	for (uint32_t i = 0; i < quant->dim; i++) {
-		uint32_t at = i % 64;
-		uint32_t field = code[i / 64 * width + at % width] >> at / width * bits & mask;
-
-		query->values[i] = (int8_t)(2 * (int)field - (int)mask);
-		sum += query->values[i];
-	}
-	query->step = step;
-	query->shift = 0.0f;
-	query->sum = step * (float)sum;
-	query->base = metric_base(quant->metric) + tail.term;
-	if (quant->metric != ANN_L2)
-		query->base -= quant->centre_sq;
-	query->weight = 1.0f;
 }
 
 /* The code c of the other side is values + zero, so that y ~ (offset + zero * scale) + scale * v. */
@@ -522,11 +359,15 @@ void quant_query_set_code(struct quant_query *query, const uint8_t *code)
 {
 	const struct quant *quant = query->quant;
 	const float factor = metric_factor(quant->metric), dim = (float)quant->dim;
-	struct tail tail;
+	struct quant_tail tail;
 	float zero = 0.0f;
 
-	if (is_low(quant)) {
-		set_low_code(query, code);
+	if (quant_is_low(quant)) {
+		quant_low_values(query, code, factor);
+		query->base = metric_base(quant->metric) + quant_low_tail(quant, code).term;
+		if (quant->metric != ANN_L2)
+			query->base -= quant->centre_sq;
+		query->weight = 1.0f;
 		return;
 	}
 	tail = get_tail(quant, code);
@@ -547,7 +388,8 @@ void quant_query_set_code(struct quant_query *query, const uint8_t *code)
 
 /* --- distances --- */
 
-static inline float finish(const struct quant_query *query, const struct tail *tail, int32_t dot)
+static inline float finish(const struct quant_query *query, const struct quant_tail *tail,
+			   int32_t dot)
 {
 	float product = tail->offset * query->sum +
 			tail->scale * (query->shift * tail->sum + query->step * (float)dot);
@@ -560,7 +402,8 @@ float quant_distance(const struct quant_query *query, const uint8_t *code)
 {
 	const struct quant *quant = query->quant;
 	const struct dist_kernels *kernels = quant->kernels;
-	const struct tail tail = is_low(quant) ? get_low_tail(quant, code) : get_tail(quant, code);
+	const struct quant_tail tail = quant_is_low(quant) ? quant_low_tail(quant, code) :
+							     get_tail(quant, code);
 
 	switch (quant->bits) {
 	case 1:
@@ -574,20 +417,9 @@ float quant_distance(const struct quant_query *query, const uint8_t *code)
 	}
 }
 
-/* Codes of 1 and 2 bits. Beyond dim both have 0, which stands for the smallest value. */
-static float low_product(const struct quant *quant, const uint8_t *a, const uint8_t *b)
-{
-	const struct dist_kernels *kernels = quant->kernels;
-	const int32_t beyond = (int32_t)(quant->padded - quant->dim);
-	const int32_t dot = quant->bits == 1 ? kernels->dot_c1c1(a, b, quant->padded) - beyond :
-					       kernels->dot_c2c2(a, b, quant->padded) - 9 * beyond;
-
-	return get_low_tail(quant, a).scale * get_low_tail(quant, b).scale * (float)dot / 4;
-}
-
 static float high_product(const struct quant *quant, const uint8_t *a, const uint8_t *b)
 {
-	const struct tail u = get_tail(quant, a), v = get_tail(quant, b);
+	const struct quant_tail u = get_tail(quant, a), v = get_tail(quant, b);
 	float dot = quant->bits == 4 ? (float)quant->kernels->dot_u4u4(a, b, quant->padded) :
 				       (float)quant->kernels->dot_u8u8(a, b, quant->padded);
 	float cross = u.offset * (v.scale * v.sum) + v.offset * (u.scale * u.sum);
@@ -597,10 +429,10 @@ static float high_product(const struct quant *quant, const uint8_t *a, const uin
 
 float quant_between(const struct quant *quant, const uint8_t *a, const uint8_t *b)
 {
-	const bool low = is_low(quant);
-	const float term_a = low ? get_low_tail(quant, a).term : get_tail(quant, a).term;
-	const float term_b = low ? get_low_tail(quant, b).term : get_tail(quant, b).term;
-	float product = low ? low_product(quant, a, b) : high_product(quant, a, b);
+	const bool low = quant_is_low(quant);
+	const float term_a = low ? quant_low_tail(quant, a).term : get_tail(quant, a).term;
+	const float term_b = low ? quant_low_tail(quant, b).term : get_tail(quant, b).term;
+	float product = low ? quant_low_product(quant, a, b) : high_product(quant, a, b);
 	float distance = metric_base(quant->metric) + (term_a + term_b) -
 			 metric_factor(quant->metric) * product;
 
@@ -643,7 +475,7 @@ void quant_distances(const struct quant_query *query, const struct codes *codes,
 {
 	const struct quant *quant = query->quant;
 	const size_t bytes = quant->code_bytes, ahead = bytes <= 4 * LINE ? 8 : 4;
-	const bool low = is_low(quant);
+	const bool low = quant_is_low(quant);
 	size_t i = 0;
 
 	for (size_t j = 0; j < ahead && j < n; j++)
@@ -658,8 +490,8 @@ void quant_distances(const struct quant_query *query, const struct codes *codes,
 			four[j] = codes_at(codes, slots[i + j]);
 		dots_of_4(query, four, dots);
 		for (size_t j = 0; j < 4; j++) {
-			const struct tail tail = low ? get_low_tail(quant, four[j]) :
-						       get_tail(quant, four[j]);
+			const struct quant_tail tail = low ? quant_low_tail(quant, four[j]) :
+							     get_tail(quant, four[j]);
 
 			distances_out[i + j] = finish(query, &tail, dots[j]);
 		}
