@@ -271,9 +271,11 @@ static void *ask_versions(void *arg)
 	return NULL;
 }
 
+/* With 1 bit, which reads vectors to choose links while others are overwritten; or with 4. */
 static void overwriting(uint32_t scan_max)
 {
-	const struct ann_opts opts = {.threads = 2, .background = true};
+	const struct ann_opts opts = {
+		.threads = 2, .background = true, .code_bits = scan_max == 0 ? 1 : 4};
 	static struct shared shared;
 	struct ann_fixture fixture;
 	struct thread writers[WRITERS], askers[2];

@@ -53,6 +53,28 @@ static void test_records(void **state)
 	ann_fixture_free(&fixture);
 }
 
+static void test_vectors(void **state)
+{
+	static const float vector[4] = {1, 2, 3, 4};
+	struct ann_fixture fixture;
+	struct ann_nodes *nodes;
+	const float *read = NULL;
+	uint32_t slot = 0;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 4, &by_hand);
+	assert_int_equal(ann_fixture_put(fixture.ann, "x", vector, 4), 0);
+	assert_int_equal(store_slots(fixture.store), 1);
+	assert_int_equal(nodes_store_new(fixture.store, CAP, &nodes), 0);
+	nodes->ops->read_begin(nodes);
+	nodes->ops->prefetch_vectors(nodes, &slot, 1);
+	assert_int_equal(nodes->ops->vector(nodes, slot, &read), 0);
+	assert_memory_equal(read, vector, sizeof(vector));
+	nodes->ops->read_end(nodes);
+	nodes->ops->free(nodes);
+	ann_fixture_free(&fixture);
+}
+
 static void test_sizes(void **state)
 {
 	struct ann_fixture fixture;
@@ -71,6 +93,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_sizes),
 	};
 
