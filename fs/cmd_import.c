@@ -108,18 +108,22 @@ static int open_store(struct import *import, struct err_msg *msg)
 
 static int open_collection(struct import *import, struct err_msg *msg)
 {
-	const struct ann_opts opts = {.background = true, .bulk = true};
+	struct ann_opts opts = {.background = true, .bulk = true};
 	struct store_stats stats;
 	struct err_msg note = {{0}};
+	uint64_t usable = memory_usable();
 	mode_t mask = umask(0);
-	int rc = ann_open(import->store, &opts, &import->ann, &note, msg);
+	int rc;
 
 	(void)umask(mask);
+	store_get_stats(import->store, &stats);
+	opts.code_room = memory_code_room(usable, memory_auto_cache(usable));
+	opts.expected = stats.live + import->rows;
+	rc = ann_open(import->store, &opts, &import->ann, &note, msg);
 	if (note.text[0] != '\0')
 		cmd_say(&import->progress, "remark", note.text);
 	if (rc != 0)
 		return explain(rc, import, msg);
-	store_get_stats(import->store, &stats);
 	import->may_hold = stats.live > 0;
 	import->attr = (struct store_attr){
 		.mode = 0666 & ~(uint32_t)mask,
