@@ -70,6 +70,10 @@ unit_src := $(sort $(wildcard tests/unit/test_*.c))
 outer_src := $(filter-out tests/crash/faultfs.c,$(sort $(wildcard tests/mount/*.c \
 	tests/crash/*.c tests/recall/*.c tests/torture/*.c)))
 bench_src := $(sort $(wildcard tests/bench/bench_*.c))
+# Parts of one benchmark each; those in C++ need packages that nothing else does (scripts/setup bench).
+compare_src := $(sort $(wildcard tests/bench/compare*.c)) $(addprefix tests/bench/,dataset.c \
+	machine.c nearest.c peer_vecfs.c synth.c)
+compare_cxx := tests/bench/peer_hnswlib.cpp tests/bench/peer_faiss.cpp
 demo_src := $(sort $(wildcard tests/demo/*.c))
 fuzz_src := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 fuzz_support := $(filter-out $(fuzz_src),$(sort $(wildcard tests/fuzz/*.c)))
@@ -143,6 +147,10 @@ bench-durability: all bench-programs ## what the log, recovery, checkpoints and 
 	$(quiet)$(B)/tests/bench/bench_durability $(BENCH_ARGS)
 	$(quiet)scripts/bench-durability
 
+.PHONY: bench-ann
+bench-ann: all compare-programs ## recall and speed beside other indexes; writes docs/benchmarks/
+	$(quiet)scripts/bench-ann $(BENCH_ARGS)
+
 .PHONY: bench-write
 bench-write: all bench-programs ## write rate against a FUSE file system that does nothing
 	$(quiet)scripts/bench-write $(BENCH_ARGS)
@@ -209,7 +217,7 @@ fuzz-build:
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: unit-programs store-test-programs thread-programs mount-programs outer-programs bench-programs \
-	demo-programs fuzz-programs
+	demo-programs compare-programs fuzz-programs
 unit-programs: $(call programs,$(unit_src))
 store-test-programs: $(call programs,$(filter tests/unit/test_store_% tests/torture/%,$(unit_src) \
 	$(outer_src)))
@@ -218,6 +226,7 @@ mount-programs: $(call programs,$(filter tests/mount/%,$(outer_src)))
 outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
 bench-programs: $(call programs,$(bench_src)) $(addprefix $(B)/tests/bench/,nullfs write_files \
 	write_vectors)
+compare-programs: $(B)/tests/bench/compare
 demo-programs: $(B)/tests/demo/demo
 fuzz-programs: $(call programs,$(fuzz_src))
 
@@ -272,6 +281,16 @@ $(B)/tests/bench/write_vectors: $(call objects,$(addprefix tests/bench/,write_ve
 $(B)/tests/demo/demo: $(call objects,$(demo_src)) $(libstore)
 	$(link) $(libs)
 
+# What the other indexes are measured with is what they are compiled for: this processor.
+cxx_flags = -std=c++17 -I. -O3 -march=native -g -Wall -Wno-array-bounds -pthread
+$(B)/tests/bench/compare: $(call objects,$(compare_src) tests/demo/idx.c tests/demo/progress.c) \
+		$(compare_cxx:%.cpp=$(B)/%.o) $(libann) $(libstore)
+	@echo "  LD    $@"; $(CXX) $(cxx_flags) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+		-lfaiss -llapack -lblas $(libs)
+$(compare_cxx:%.cpp=$(B)/%.o): $(B)/%.o: %.cpp $(B)/flags
+	@echo "  CXX   $<"; mkdir -p $(@D)
+	$(quiet)$(CXX) $(cxx_flags) -MMD -MP -c -o $@ $<
+
 link = @echo "  LD    $@"; mkdir -p $(@D); \
 	$(CC) $(all_cflags) $(all_ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 archive = @echo "  AR    $@"; mkdir -p $(@D); rm -f $@; $(AR) rcs $@ $^
@@ -284,7 +303,8 @@ $(B)/%.o: %.c $(B)/flags
 $(B)/store/%.o: package = $(store_cflags)
 $(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/fuzz/fuzz_fs_%.o $(B)/tests/bench/nullfs.o \
 $(B)/tests/crash/faultfs.o: package = $(fuse_cflags)
-$(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o: speed = $(if $(SAN),,-O3)
+$(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o \
+$(B)/tests/bench/synth.o $(B)/tests/bench/nearest.o: speed = $(if $(SAN),,-O3)
 $(B)/ann/%_avx2.o: isa = -mavx2 -mfma
 $(B)/ann/%_avx512.o: isa = -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni
 
@@ -304,7 +324,7 @@ commands:
 
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
-	$(unit_src) $(outer_src) $(bench_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
+-include $(compare_cxx:%.cpp=$(B)/%.d) $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
+	$(unit_src) $(outer_src) $(bench_src) $(compare_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
 	$(addprefix tests/bench/,nullfs.c write_files.c write_vectors.c durability.c \
 	group_commit.c)))

@@ -1,0 +1,14 @@
+/*
+ * machine.h - what a figure was measured on, as lines "# key<TAB>value" of a file of results.
+ */
+#ifndef VECFS_TESTS_BENCH_MACHINE_H
+#define VECFS_TESTS_BENCH_MACHINE_H
+
+#include <stdio.h>
+
+/* Processor, cores, memory, kernel, and what BENCH_COMMIT and BENCH_VERSIONS say. */
+void machine_describe(FILE *out);
+/* The load of the last minute. */
+void machine_load(FILE *out, const char *key);
+
+#endif

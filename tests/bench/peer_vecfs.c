@@ -1,0 +1,254 @@
+/*
+ * peer_vecfs.c - vecfs behind peer.h: the collection in this process, on a real store with its log
+ * on, whose cache holds everything. Row n has the id "n".
+ */
+#include "tests/bench/peer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ann/ann.h"
+#include "store/err.h"
+#include "store/io.h"
+#include "store/mem.h"
+#include "store/store.h"
+
+#define WRITERS_MAX 64u
+
+struct vecfs {
+	struct store_io *io;
+	struct store *store;
+	struct ann *ann;
+	uint32_t dim, threads;
+};
+
+static int failed(const char *what, int err, const struct err_msg *msg)
+{
+	if (err == 0)
+		return 0;
+	fprintf(stderr, "vecfs: %s: %s%s%s\n", what, err_str(err),
+		msg != NULL && msg->text[0] != '\0' ? ": " : "", msg != NULL ? msg->text : "");
+	return -1;
+}
+
+static void vecfs_close(void *ctx)
+{
+	struct vecfs *self = ctx;
+
+	if (self == NULL)
+		return;
+	(void)failed("close", ann_close(self->ann), NULL);
+	if (self->store != NULL)
+		(void)failed("close the store", store_close(self->store), NULL);
+	if (self->io != NULL)
+		self->io->ops->close(self->io);
+	mem_free(self);
+}
+
+static int vecfs_open(const struct peer_config *config, void **self_out)
+{
+	struct store_opts opts = {.cache_bytes = (256u << 20) +
+						 config->most * (config->dim * 5ull + 512),
+				  .durability = WAL_LOG,
+				  .background = true};
+	struct ann_opts ann_opts = {.threads = config->threads, .background = true};
+	struct vecfs *self = mem_zalloc(1, sizeof(*self));
+	struct err_msg msg = {""};
+	int err = 0;
+
+	*self_out = NULL;
+	if (self == NULL)
+		return failed(config->path, ERR_NOMEM, NULL);
+	self->dim = config->dim;
+	self->threads = config->threads < WRITERS_MAX ? config->threads : WRITERS_MAX;
+	err = io_posix_new(config->path, &self->io, &msg);
+	if (err == 0)
+		err = store_open(self->io, &opts, &self->store, NULL, &msg);
+	if (err == 0)
+		err = ann_open(self->store, &ann_opts, &self->ann, NULL, &msg);
+	if (err == 0) {
+		*self_out = self;
+		return 0;
+	}
+	vecfs_close(self);
+	return failed(config->path, err, &msg);
+}
+
+/* The store at path and its log segments. */
+static int remove_store(const char *path)
+{
+	struct err_msg msg = {""};
+	uint64_t *seqs = NULL;
+	struct store_io *io;
+	size_t n = 0;
+	int err;
+
+	if (access(path, F_OK) != 0)
+		return 0;
+	err = io_posix_new(path, &io, &msg);
+	if (err != 0)
+		return failed(path, err, &msg);
+	err = io->ops->open(io, true, &msg);
+	if (err == 0)
+		err = io->ops->log_list(io, &seqs, &n);
+	for (size_t i = 0; i < n && err == 0; i++)
+		err = io->ops->log_remove(io, seqs[i]);
+	mem_free(seqs);
+	io->ops->close(io);
+	return err == 0 ? unlink(path) : failed(path, err, &msg);
+}
+
+static int vecfs_create(const struct peer_config *config, void **self_out)
+{
+	struct store_geometry geometry = {.value_size = config->dim * (uint32_t)sizeof(float),
+					  .kind = (uint32_t)config->metric};
+	struct err_msg msg = {""};
+	struct store_io *io;
+	int err;
+
+	*self_out = NULL;
+	if (remove_store(config->path) != 0)
+		return -1;
+	err = io_posix_new(config->path, &io, &msg);
+	if (err == 0) {
+		err = store_create(io, &geometry, &msg);
+		io->ops->close(io);
+	}
+	return err != 0 ? failed(config->path, err, &msg) : vecfs_open(config, self_out);
+}
+
+/* The graph with the vectors. */
+static int vecfs_save(void *ctx)
+{
+	struct vecfs *self = ctx;
+	int err = ann_flush(self->ann);
+
+	if (err == 0)
+		err = store_checkpoint(self->store);
+	return failed("save", err, NULL);
+}
+
+struct writing {
+	struct vecfs *vecfs;
+	const float *vectors;
+	size_t first, n;
+	_Atomic size_t next;
+	_Atomic bool wrong;
+};
+
+static void *write_some(void *ctx)
+{
+	struct writing *writing = ctx;
+	struct vecfs *self = writing->vecfs;
+	struct store_attr attr = {.mode = 0600};
+	struct err_msg msg = {""};
+	size_t i;
+
+	while (!atomic_load(&writing->wrong) &&
+	       (i = atomic_fetch_add(&writing->next, 1)) < writing->n) {
+		char id[24];
+		int len = snprintf(id, sizeof(id), "%zu", writing->first + i);
+		uint64_t ino;
+
+		ann_wait_room(self->ann);
+		if (failed("put",
+			   ann_put(self->ann, id, (size_t)len, writing->vectors + i * self->dim,
+				   self->dim, &attr, 0, &ino, &msg),
+			   &msg) != 0)
+			atomic_store(&writing->wrong, true);
+	}
+	return NULL;
+}
+
+/* Until everything is linked and what was deleted is out of the graph. */
+static void settle(struct vecfs *self)
+{
+	struct ann_stats stats;
+
+	for (;;) {
+		ann_get_stats(self->ann, &stats);
+		if (stats.pending == 0 && stats.tombstones == 0)
+			return;
+		usleep(1000);
+	}
+}
+
+static int vecfs_insert(void *ctx, const float *vectors, size_t first, size_t n)
+{
+	struct writing writing = {.vecfs = ctx, .vectors = vectors, .first = first, .n = n};
+	pthread_t threads[WRITERS_MAX];
+	uint32_t started = 1;
+
+	while (started < writing.vecfs->threads &&
+	       pthread_create(&threads[started], NULL, write_some, &writing) == 0)
+		started++;
+	(void)write_some(&writing);
+	for (uint32_t i = 1; i < started; i++)
+		pthread_join(threads[i], NULL);
+	settle(writing.vecfs);
+	return atomic_load(&writing.wrong) ? -1 : 0;
+}
+
+static int vecfs_remove(void *ctx, size_t first, size_t n)
+{
+	struct vecfs *self = ctx;
+
+	for (size_t row = first; row < first + n; row++) {
+		char id[24];
+		int len = snprintf(id, sizeof(id), "%zu", row);
+
+		ann_wait_checkpoint(self->ann);
+		if (failed("delete", ann_delete(self->ann, id, (size_t)len), NULL) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int vecfs_search(void *ctx, const float *query, uint32_t effort, uint32_t *rows_out,
+			size_t *n_out)
+{
+	struct ann_query spec = {.k = PEER_K, .effort = effort};
+	struct err_msg msg = {""};
+	struct vecfs *self = ctx;
+	struct ann_answer answer;
+	int err = ann_search(self->ann, query, 1, &spec, &answer, &msg);
+
+	*n_out = 0;
+	if (err == 0)
+		*n_out = answer.first[1];
+	for (size_t i = 0; i < *n_out; i++) {
+		const struct ann_hit *hit = &answer.hits[i];
+		uint32_t row = 0;
+
+		for (uint16_t j = 0; j < hit->id_len; j++)
+			row = row * 10 + (uint32_t)(answer.ids[hit->id_at + j] - '0');
+		rows_out[i] = row;
+	}
+	ann_answer_release(&answer);
+	return failed("search", err, &msg);
+}
+
+static uint64_t vecfs_index_bytes(void *ctx)
+{
+	struct vecfs *self = ctx;
+	struct ann_stats stats;
+
+	ann_get_stats(self->ann, &stats);
+	return stats.code_bytes + stats.node_bytes + stats.table_bytes;
+}
+
+const struct peer_ops peer_vecfs = {
+	.name = "vecfs",
+	.label = "vecfs, in the process, durability=log",
+	.create = vecfs_create,
+	.open = vecfs_open,
+	.save = vecfs_save,
+	.close = vecfs_close,
+	.insert = vecfs_insert,
+	.remove = vecfs_remove,
+	.search = vecfs_search,
+	.index_bytes = vecfs_index_bytes,
+};
