@@ -73,6 +73,7 @@ bench_src := $(sort $(wildcard tests/bench/bench_*.c))
 # Parts of one benchmark each; those in C++ need packages that nothing else does (scripts/setup bench).
 compare_src := $(sort $(wildcard tests/bench/compare*.c)) $(addprefix tests/bench/,dataset.c \
 	machine.c nearest.c peer_vecfs.c synth.c)
+report_src := $(addprefix tests/bench/,chart.c report.c report_table.c results.c)
 compare_cxx := tests/bench/peer_hnswlib.cpp tests/bench/peer_faiss.cpp
 demo_src := $(sort $(wildcard tests/demo/*.c))
 fuzz_src := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -281,6 +282,8 @@ $(B)/tests/bench/write_vectors: $(call objects,$(addprefix tests/bench/,write_ve
 $(B)/tests/demo/demo: $(call objects,$(demo_src)) $(libstore)
 	$(link) $(libs)
 
+$(B)/tests/bench/report: $(call objects,$(report_src)) $(libstore)
+	$(link) $(libs)
 # What the other indexes are measured with is what they are compiled for: this processor.
 cxx_flags = -std=c++17 -I. -O3 -march=native -g -Wall -Wno-array-bounds -pthread
 $(B)/tests/bench/compare: $(call objects,$(compare_src) tests/demo/idx.c tests/demo/progress.c) \

@@ -2,6 +2,8 @@
  * compare.c - vecfs and other indexes on the same data, in one process and one run.
  *
  *   curves  recall and queries a second at many efforts, 1 and 2 threads, the indexes in turn
+ *   build   inserts a second and memory
+ *   churn   recall under deletes and inserts
  *
  * Usage: compare [-f FOLDER] [-r ROUNDS] [-q QUERIES] [-n ROWS] [-p PEER,...] SET PART...
  * SET: fashion, glove, synth (dataset.h). Results: FOLDER/SET-PART.tsv. Indexes that stand in FOLDER
@@ -225,7 +227,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(const struct compare *compare);
-	} parts[] = {{"curves", compare_curves}};
+	} parts[] = {
+		{"curves", compare_curves}, {"build", compare_build}, {"churn", compare_churn}};
 	struct compare compare = {.folder = "build/bench", .rounds = 5, .queries = 2000};
 	const char *wanted = NULL;
 	size_t rows = 0;

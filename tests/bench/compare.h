@@ -59,5 +59,7 @@ double compare_recall(const struct compare *compare, const struct peer_ops *peer
 /* --- parts --- */
 
 void compare_curves(const struct compare *compare);
+void compare_build(const struct compare *compare);
+void compare_churn(const struct compare *compare);
 
 #endif
