@@ -1,9 +1,12 @@
 /*
  * compare.c - vecfs and other indexes on the same data, in one process and one run.
  *
+ *   indexes builds those that are not there, which the next part would do too
  *   curves  recall and queries a second at many efforts, 1 and 2 threads, the indexes in turn
  *   build   inserts a second and memory
  *   churn   recall under deletes and inserts
+ *   mount   the same collection through `run` of a mount (RUN_MOUNT, NULL_MOUNT: see scripts/bench-ann)
+ *   memory  with less memory than the data has (MEMORY_GROUP: a group of processes to join)
  *
  * Usage: compare [-f FOLDER] [-r ROUNDS] [-q QUERIES] [-n ROWS] [-p PEER,...] SET PART...
  * SET: fashion, glove, synth (dataset.h). Results: FOLDER/SET-PART.tsv. Indexes that stand in FOLDER
@@ -222,13 +225,20 @@ static void take_peers(struct compare *compare, const char *wanted)
 			compare->peers[compare->n_peers++] = all[i];
 }
 
+static void make_indexes(struct compare *compare)
+{
+	for (size_t p = 0; p < compare->n_peers; p++)
+		compare->peers[p]->close(compare_index(compare, compare->peers[p]));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
-		void (*run)(const struct compare *compare);
-	} parts[] = {
-		{"curves", compare_curves}, {"build", compare_build}, {"churn", compare_churn}};
+		void (*run)(struct compare *compare);
+	} parts[] = {{"indexes", make_indexes}, {"curves", compare_curves},
+		     {"build", compare_build},	{"churn", compare_churn},
+		     {"mount", compare_mount},	{"memory", compare_memory}};
 	struct compare compare = {.folder = "build/bench", .rounds = 5, .queries = 2000};
 	const char *wanted = NULL;
 	size_t rows = 0;

@@ -58,8 +58,10 @@ double compare_recall(const struct compare *compare, const struct peer_ops *peer
 
 /* --- parts --- */
 
-void compare_curves(const struct compare *compare);
-void compare_build(const struct compare *compare);
-void compare_churn(const struct compare *compare);
+void compare_curves(struct compare *compare);
+void compare_build(struct compare *compare);
+void compare_churn(struct compare *compare);
+void compare_mount(struct compare *compare);
+void compare_memory(struct compare *compare);
 
 #endif

@@ -127,7 +127,7 @@ static void build_with(const struct compare *compare, uint32_t threads, FILE *re
 	}
 }
 
-void compare_build(const struct compare *compare)
+void compare_build(struct compare *compare)
 {
 	FILE *results = compare_results(compare, "build");
 	cpu_set_t all, one;
@@ -212,7 +212,7 @@ static void first_effort(struct churn *churn, const struct compare *view)
 		churn->effort += churn->effort < 40 ? 1 : churn->effort / 20;
 }
 
-void compare_churn(const struct compare *compare)
+void compare_churn(struct compare *compare)
 {
 	FILE *results = compare_results(compare, "churn");
 	struct churn churns[COMPARE_PEERS];

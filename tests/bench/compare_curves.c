@@ -75,7 +75,7 @@ static void run_rounds(const struct compare *compare, const struct curve *curves
 	fprintf(stderr, "\n");
 }
 
-void compare_curves(const struct compare *compare)
+void compare_curves(struct compare *compare)
 {
 	struct curve curves[COMPARE_PEERS];
 	FILE *results;

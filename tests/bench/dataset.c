@@ -269,6 +269,8 @@ bool dataset_is_near(const struct dataset *set, size_t q, uint32_t row)
 	for (uint32_t i = 0; i < DATASET_K; i++)
 		if (set->truth[q * DATASET_K + i] == row)
 			return true;
+	if (set->base == NULL)
+		return false;
 	/* Kernels differ in the last bits of a sum. */
 	distance = nearest_distance(&task, set->queries + q * set->dim, row);
 	return distance <= set->reach[q] + 1e-6f * fabsf(set->reach[q]);

@@ -40,7 +40,7 @@ void dataset_release(struct dataset *set);
 
 /*
  * Whether row is one of the DATASET_K nearest of query q, or as near as the last of them. Distances
- * are those of nearest.h.
+ * are those of nearest.h. Without the vectors (base is NULL) only the former.
  */
 bool dataset_is_near(const struct dataset *set, size_t q, uint32_t row);
 

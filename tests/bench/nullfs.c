@@ -234,12 +234,24 @@ static void do_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	fuse_reply_err(req, error);
 }
 
+/* Every file is empty. */
+static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)size;
+	(void)offset;
+	(void)fi;
+	fuse_reply_buf(req, NULL, 0);
+}
+
 static const struct fuse_lowlevel_ops operations = {
 	.init = do_init,
 	.lookup = do_lookup,
 	.getattr = do_getattr,
 	.create = do_create,
 	.open = do_open,
+	.read = do_read,
 	.write = do_write,
 	.flush = do_flush,
 	.release = do_release,

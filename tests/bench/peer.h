@@ -22,6 +22,7 @@ struct peer_config {
 	int metric;	  /* enum ann_metric: ANN_L2, else ANN_COSINE */
 	size_t most;	  /* rows that it will hold at once */
 	uint32_t threads; /* that insert */
+	uint64_t cache;	  /* bytes; 0: what holds everything. Only vecfs has one */
 };
 
 struct peer_ops {
@@ -44,6 +45,8 @@ struct peer_ops {
 	uint64_t (*index_bytes)(void *self);
 };
 
+/* vecfs alone: n queries as one batch; returns the hits of all. */
+int peer_vecfs_batch(void *self, const float *queries, size_t n, uint32_t effort, size_t *hits_out);
 extern const struct peer_ops peer_vecfs, peer_hnswlib, peer_faiss;
 
 #ifdef __cplusplus

@@ -59,6 +59,9 @@ static int vecfs_open(const struct peer_config *config, void **self_out)
 	struct err_msg msg = {""};
 	int err = 0;
 
+	if (config->cache != 0)
+		opts.cache_bytes = config->cache;
+
 	*self_out = NULL;
 	if (self == NULL)
 		return failed(config->path, ERR_NOMEM, NULL);
@@ -229,6 +232,19 @@ static int vecfs_search(void *ctx, const float *query, uint32_t effort, uint32_t
 	}
 	ann_answer_release(&answer);
 	return failed("search", err, &msg);
+}
+
+int peer_vecfs_batch(void *ctx, const float *queries, size_t n, uint32_t effort, size_t *hits_out)
+{
+	struct ann_query spec = {.k = PEER_K, .effort = effort};
+	struct err_msg msg = {""};
+	struct vecfs *self = ctx;
+	struct ann_answer answer;
+	int err = ann_search(self->ann, queries, n, &spec, &answer, &msg);
+
+	*hits_out = err == 0 ? answer.first[n] : 0;
+	ann_answer_release(&answer);
+	return failed("batch", err, &msg);
 }
 
 static uint64_t vecfs_index_bytes(void *ctx)
