@@ -74,6 +74,8 @@ bench_src := $(sort $(wildcard tests/bench/bench_*.c))
 compare_src := $(sort $(wildcard tests/bench/compare*.c)) $(addprefix tests/bench/,dataset.c \
 	machine.c nearest.c peer_vecfs.c synth.c)
 report_src := $(addprefix tests/bench/,chart.c report.c report_table.c results.c)
+claims_src := $(sort $(wildcard tests/bench/claims*.c)) $(addprefix tests/bench/,dataset.c nearest.c \
+	synth.c)
 compare_cxx := tests/bench/peer_hnswlib.cpp tests/bench/peer_faiss.cpp
 demo_src := $(sort $(wildcard tests/demo/*.c))
 fuzz_src := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -151,6 +153,12 @@ bench-durability: all bench-programs ## what the log, recovery, checkpoints and 
 .PHONY: bench-ann
 bench-ann: all compare-programs ## recall and speed beside other indexes; writes docs/benchmarks/
 	$(quiet)scripts/bench-ann $(BENCH_ARGS)
+
+.PHONY: bench-claims bench-mmap
+bench-claims: all claims-programs ## the claims of the design, measured; writes docs/benchmarks/claims.md
+	$(quiet)scripts/bench-claims $(BENCH_ARGS)
+bench-mmap: all claims-programs ## of these, mapped files against read calls
+	$(quiet)scripts/bench-claims map
 
 .PHONY: bench-write
 bench-write: all bench-programs ## write rate against a FUSE file system that does nothing
@@ -282,6 +290,9 @@ $(B)/tests/bench/write_vectors: $(call objects,$(addprefix tests/bench/,write_ve
 $(B)/tests/demo/demo: $(call objects,$(demo_src)) $(libstore)
 	$(link) $(libs)
 
+$(B)/tests/bench/claims: $(call objects,$(claims_src) tests/demo/idx.c tests/demo/progress.c) \
+		$(libann) $(libstore)
+	$(link) $(libs)
 $(B)/tests/bench/report: $(call objects,$(report_src)) $(libstore)
 	$(link) $(libs)
 # What the other indexes are measured with is what they are compiled for: this processor.
@@ -303,7 +314,7 @@ $(B)/%.o: %.c $(B)/flags
 	$(quiet)$(CC) $(all_cflags) $(package) $(speed) $(isa) -MMD -MP -c -o $@ $<
 
 # What a file needs beyond that: headers of a package, speed, instructions of its processor.
-$(B)/store/%.o: package = $(store_cflags)
+$(B)/store/%.o $(B)/tests/bench/claims%.o: package = $(store_cflags)
 $(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/fuzz/fuzz_fs_%.o $(B)/tests/bench/nullfs.o \
 $(B)/tests/crash/faultfs.o: package = $(fuse_cflags)
 $(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o \
