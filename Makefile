@@ -151,7 +151,9 @@ bench-durability: all bench-programs ## what the log, recovery, checkpoints and 
 	$(quiet)scripts/bench-durability
 
 .PHONY: bench-ann
-bench-ann: all compare-programs ## recall and speed beside other indexes; writes docs/benchmarks/
+bench-ann: ## recall and speed beside other indexes; writes docs/benchmarks/
+	$(quiet)scripts/setup bench
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all compare-programs $(B)/tests/bench/nullfs
 	$(quiet)scripts/bench-ann $(BENCH_ARGS)
 
 .PHONY: bench-claims bench-mmap

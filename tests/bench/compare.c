@@ -2,6 +2,7 @@
  * compare.c - vecfs and other indexes on the same data, in one process and one run.
  *
  *   indexes builds those that are not there, which the next part would do too
+ *   fvecs   writes the vectors to FOLDER/SET-ROWS.fvecs
  *   curves  recall and queries a second at many efforts, 1 and 2 threads, the indexes in turn
  *   build   inserts a second and memory
  *   churn   recall under deletes and inserts
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #include "ann/workers.h"
+#include "store/base.h"
 #include "store/mem.h"
 #include "tests/bench/machine.h"
 #include "tests/demo/progress.h"
@@ -231,14 +233,35 @@ static void make_indexes(struct compare *compare)
 		compare->peers[p]->close(compare_index(compare, compare->peers[p]));
 }
 
+/* All vectors as a file that `vecfs import` reads. */
+static void write_fvecs(struct compare *compare)
+{
+	const struct dataset *set = &compare->set;
+	uint8_t dim[4];
+	char path[4096];
+	bool good = true;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s-%zu.fvecs", compare->folder, set->name, set->n);
+	file = fopen(path, "wb");
+	compare_must(file == NULL ? -1 : 0, path);
+	put_u32(dim, set->dim);
+	for (size_t i = 0; i < set->n && good; i++)
+		good = fwrite(dim, sizeof(dim), 1, file) == 1 &&
+		       fwrite(set->base + i * set->dim, sizeof(float), set->dim, file) == set->dim;
+	good = fclose(file) == 0 && good;
+	compare_must(good ? 0 : -1, path);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*run)(struct compare *compare);
-	} parts[] = {{"indexes", make_indexes}, {"curves", compare_curves},
-		     {"build", compare_build},	{"churn", compare_churn},
-		     {"mount", compare_mount},	{"memory", compare_memory}};
+	} parts[] = {{"indexes", make_indexes},	 {"fvecs", write_fvecs},
+		     {"curves", compare_curves}, {"build", compare_build},
+		     {"churn", compare_churn},	 {"mount", compare_mount},
+		     {"memory", compare_memory}};
 	struct compare compare = {.folder = "build/bench", .rounds = 5, .queries = 2000};
 	const char *wanted = NULL;
 	size_t rows = 0;

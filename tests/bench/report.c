@@ -271,7 +271,8 @@ static int report_part(FILE *out, const char *set, const char *part, const char 
 
 int main(int argc, char **argv)
 {
-	static const char *const parts[] = {"curves", "build", "churn", "mount", "memory"};
+	static const char *const parts[] = {"curves", "build", "import",
+					    "churn",  "mount", "memory"};
 	char path[4096];
 	int err = 0;
 	FILE *out;

@@ -14,6 +14,10 @@ static const struct {
 	 "the process has one core. vecfs writes its log and its store at the same time. Index bytes: "
 	 "codes, links and tables without the vectors; resident: what the process grew by, vectors "
 	 "included."},
+	{"import", "Bulk load",
+	 "`vecfs import` of a file of all rows into an empty store, to the end of the program, when all "
+	 "are linked and on disk; beside the seconds that hnswlib took with two threads in the table "
+	 "above, which writes nothing."},
 	{"churn", "Deletes and inserts",
 	 "Four fifths of the rows are there; each cycle deletes a fifth and inserts another. Recall at "
 	 "the effort that gave .98 at first."},
