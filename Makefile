@@ -73,7 +73,7 @@ bench_src := $(sort $(wildcard tests/bench/bench_*.c))
 # Parts of one benchmark each; those in C++ need packages that nothing else does (scripts/setup bench).
 compare_src := $(sort $(wildcard tests/bench/compare*.c)) $(addprefix tests/bench/,dataset.c \
 	machine.c nearest.c peer_vecfs.c synth.c)
-report_src := $(addprefix tests/bench/,chart.c report.c report_table.c results.c)
+report_src := $(addprefix tests/bench/,chart.c report.c report_goals.c report_table.c results.c)
 claims_src := $(sort $(wildcard tests/bench/claims*.c)) $(addprefix tests/bench/,dataset.c nearest.c \
 	synth.c)
 compare_cxx := tests/bench/peer_hnswlib.cpp tests/bench/peer_faiss.cpp

@@ -2,8 +2,9 @@
  * compare_curves.c - recall and speed of each index at many efforts.
  *
  * First each index answers all queries at each effort, which warms it up and gives the recall. Then
- * rounds: at each step of the ladder of efforts all indexes are asked one after the other, so that
- * what else the machine does meets all alike; every second round goes down the ladder.
+ * rounds: at each step of the ladder of efforts all indexes are asked one after the other, with
+ * one thread and with two, so that what else the machine does meets all alike; every second round
+ * goes down the ladder.
  */
 #include "tests/bench/compare.h"
 
@@ -59,20 +60,19 @@ static void measure(const struct compare *compare, const struct curve *curve, si
 		(double)pass.asked / pass.cpu, pass.p99 * 1e6);
 }
 
-static void run_rounds(const struct compare *compare, const struct curve *curves, uint32_t threads,
-		       FILE *results)
+static void run_rounds(const struct compare *compare, const struct curve *curves, FILE *results)
 {
 	for (unsigned round = 0; round < compare->rounds; round++) {
 		for (size_t i = 0; i < STEPS; i++) {
 			size_t step = round % 2 == 0 ? i : STEPS - 1 - i;
 
-			for (size_t p = 0; p < compare->n_peers; p++)
-				measure(compare, &curves[p], step, threads, round, results);
+			for (uint32_t threads = 1; threads <= 2; threads++)
+				for (size_t p = 0; p < compare->n_peers; p++)
+					measure(compare, &curves[p], step, threads, round, results);
 		}
-		fprintf(stderr, "\r%u threads: round %u of %u ", threads, round + 1,
-			compare->rounds);
+		fprintf(stderr, "round %u of %u\n", round + 1, compare->rounds);
+		fflush(results);
 	}
-	fprintf(stderr, "\n");
 }
 
 void compare_curves(struct compare *compare)
@@ -90,8 +90,7 @@ void compare_curves(struct compare *compare)
 	for (size_t p = 0; p < compare->n_peers; p++)
 		fprintf(results, "# %s\t%s\n", compare->peers[p]->name, compare->peers[p]->label);
 	fprintf(results, "peer\tthreads\tround\teffort\trecall\tqps\tqps_cpu\tp99_us\n");
-	run_rounds(compare, curves, 1, results);
-	run_rounds(compare, curves, 2, results);
+	run_rounds(compare, curves, results);
 	compare_results_end(results);
 	for (size_t p = 0; p < compare->n_peers; p++)
 		curves[p].peer->close(curves[p].self);

@@ -29,6 +29,20 @@ static void copy_line(FILE *out, const char *file, const char *key)
 		fclose(in);
 }
 
+/* The word in brackets of a setting's file. */
+static void copy_choice(FILE *out, const char *file, const char *key)
+{
+	FILE *in = fopen(file, "r");
+	char line[256], word[64];
+
+	if (in == NULL)
+		return;
+	if (fgets(line, sizeof(line), in) != NULL && strchr(line, '[') != NULL &&
+	    sscanf(strchr(line, '['), "[%63[^]]", word) == 1)
+		fprintf(out, "# %s\t%s\n", key, word);
+	fclose(in);
+}
+
 void machine_describe(FILE *out)
 {
 	const char *commit = getenv("BENCH_COMMIT"), *versions = getenv("BENCH_VERSIONS");
@@ -41,6 +55,7 @@ void machine_describe(FILE *out)
 	copy_line(out, "/proc/cpuinfo", "cache size");
 	fprintf(out, "# cores\t%u\n# kernels\t%s\n", workers_cores(), dist_kernels()->name);
 	copy_line(out, "/proc/meminfo", "MemTotal");
+	copy_choice(out, "/sys/kernel/mm/transparent_hugepage/enabled", "huge pages");
 	if (uname(&system) == 0)
 		fprintf(out, "# system\t%s %s\n", system.sysname, system.release);
 }

@@ -141,6 +141,32 @@ static struct spread spread_at(const struct results *results, const char *peer, 
 	return report_spread(values, n);
 }
 
+struct spread report_speed_ratio(const char *from, const char *set, double target, bool threads)
+{
+	struct spread spread = {0, 0, 0, 0};
+	double values[ROUNDS_MAX];
+	struct results results;
+	char path[4096];
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "%s/%s-curves.tsv", from, set);
+	if (results_read(path, &results) != 0)
+		return spread;
+	if (!threads)
+		spread = spread_at(&results, "vecfs", "hnswlib", 1, target, "qps");
+	for (unsigned round = 0; threads && round < rounds_of(&results); round++) {
+		double one = value_at(&results, "vecfs", 1, round, target, "qps");
+		double two = value_at(&results, "vecfs", 2, round, target, "qps");
+
+		if (one > 0 && two > 0 && n < ROUNDS_MAX)
+			values[n++] = two / one;
+	}
+	if (threads)
+		spread = report_spread(values, n);
+	results_release(&results);
+	return spread;
+}
+
 static void curve_rows(FILE *out, const struct results *results, unsigned threads, double target)
 {
 	for (size_t p = 0; p < PEERS; p++) {
@@ -235,14 +261,14 @@ static void machine_lines(FILE *out, const struct results *results)
 {
 	fprintf(out,
 		"\n%s vectors of %s dimensions, %s. Measured at commit %s on %s (family %s, cache of %s), "
-		"%s cores, %s kernels, %s; %s. Load of the machine before and after: %s, %s.\n",
+		"%s cores, %s kernels, %s, huge pages: %s; %s. Load of the machine before and after: %s, %s.\n",
 		results_value(results, "rows"), results_value(results, "dimensions"),
 		results_value(results, "metric"), results_value(results, "commit"),
 		results_value(results, "model name"), results_value(results, "cpu family"),
 		results_value(results, "cache size"), results_value(results, "cores"),
 		results_value(results, "kernels"), results_value(results, "system"),
-		results_value(results, "versions"), results_value(results, "load before"),
-		results_value(results, "load after"));
+		results_value(results, "huge pages"), results_value(results, "versions"),
+		results_value(results, "load before"), results_value(results, "load after"));
 }
 
 static int report_part(FILE *out, const char *set, const char *part, const char *from,
@@ -287,6 +313,7 @@ int main(int argc, char **argv)
 	}
 	fprintf(out, "# vecfs beside other indexes\n\n"
 		     "Written by `make bench-ann`; [README.md](README.md) says how to read it.\n");
+	report_goals(out, argv[1]);
 	for (size_t s = 0; s < sizeof(sets) / sizeof(sets[0]); s++) {
 		bool headed = false;
 
