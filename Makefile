@@ -228,7 +228,7 @@ fuzz-build:
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS))$(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: unit-programs store-test-programs thread-programs mount-programs outer-programs bench-programs \
-	demo-programs compare-programs fuzz-programs
+	demo-programs claims-programs compare-programs fuzz-programs
 unit-programs: $(call programs,$(unit_src))
 store-test-programs: $(call programs,$(filter tests/unit/test_store_% tests/torture/%,$(unit_src) \
 	$(outer_src)))
@@ -237,7 +237,8 @@ mount-programs: $(call programs,$(filter tests/mount/%,$(outer_src)))
 outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
 bench-programs: $(call programs,$(bench_src)) $(addprefix $(B)/tests/bench/,nullfs write_files \
 	write_vectors)
-compare-programs: $(B)/tests/bench/compare
+claims-programs: $(B)/tests/bench/claims
+compare-programs: $(call programs,tests/bench/compare.c tests/bench/report.c)
 demo-programs: $(B)/tests/demo/demo
 fuzz-programs: $(call programs,$(fuzz_src))
 
@@ -341,6 +342,6 @@ commands:
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(compare_cxx:%.cpp=$(B)/%.d) $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
-	$(unit_src) $(outer_src) $(bench_src) $(compare_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
+	$(unit_src) $(outer_src) $(bench_src) $(claims_src) $(compare_src) $(report_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
 	$(addprefix tests/bench/,nullfs.c write_files.c write_vectors.c durability.c \
 	group_commit.c)))
