@@ -271,7 +271,7 @@ $(call programs,$(outer_src) $(bench_src)): %: %.o $(libsupport) $(libann) $(lib
 # None needs libfuse: those of fs/ use only what is text.
 $(call programs,$(fuzz_src)): all_ldflags += -fsanitize=fuzzer \
 	-Wl,--wrap=mem_alloc_aligned,--wrap=mem_free,--wrap=mem_reserve,--wrap=mem_discard,--wrap=mem_unreserve
-$(B)/tests/fuzz/fuzz_ann_graph: all_ldflags += -Wl,--wrap=graph_recommend
+$(B)/tests/fuzz/fuzz_ann_graph: all_ldflags += -Wl,--wrap=graph_recommend,--wrap=codec_compress
 $(filter-out $(B)/tests/fuzz/fuzz_fs_%,$(call programs,$(fuzz_src))): \
 %: %.o $(call objects,$(fuzz_support)) $(libsupport) $(libann) $(libstore)
 	$(link) $(libs)

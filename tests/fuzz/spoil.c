@@ -110,6 +110,8 @@ static void change_bytes(struct spoil *spoil, uint32_t kinds, struct fuzz_input 
 		return;
 	bytes += piece->offset + offset;
 	len -= piece->offset + offset;
+	if (len > piece->length - offset)
+		len = piece->length - offset;
 	n = most < len ? most : len;
 	if (how & 64) { /* bytes as they come */
 		const uint8_t *from = fuzz_bytes(in, n = how >> 2 & 7 ? most : 32, &n);
@@ -144,12 +146,15 @@ static void copy_piece(struct spoil *spoil, uint32_t kinds, struct fuzz_input *i
 	source = piece_bytes(spoil, from, &from_len);
 	target = piece_bytes(spoil, to, &to_len);
 	if (source == NULL || target == NULL || from->offset + at >= from_len ||
-	    to->offset + shift >= to_len)
+	    to->offset + shift >= to_len || shift >= to->length)
 		return;
 	if (n > from_len - from->offset - at)
 		n = from_len - from->offset - at;
 	if (n > to_len - to->offset - shift)
 		n = to_len - to->offset - shift;
+	/* what lies behind may be of a kind that must stay */
+	if (n > to->length - shift)
+		n = to->length - shift;
 	memmove(target + to->offset + shift, source + from->offset + at, n);
 	if (to->seq == 0)
 		touch(spoil, to->offset + shift, n);
