@@ -164,6 +164,22 @@ int ann_verify(struct ann *ann, store_finding finding, bool (*cancelled)(void *c
 /* What ann_get_stats and store_get_stats count, as far as it is no state, counts from here on. */
 void ann_reset_metrics(struct ann *ann);
 
+/* --- rewriting --- */
+
+/*
+ * All live slots, so that vectors which a search meets together lie together: first those of the
+ * graph, packed along its links (order.h). *slots_out: mem_free. Reads the whole graph; no change
+ * runs. ERR_NOMEM, ERR_DAMAGED, ERR_IO.
+ */
+int ann_order(struct ann *ann, uint32_t **slots_out, size_t *n_out);
+/*
+ * Gives the graph of `from` to `to`, in whose slot i stands what is in slots[i] of `from`, and in no
+ * other slot anything. `to` was opened without workers and with the code bits of `from`, and has no
+ * graph; closing it publishes this one. No other call runs. After an error: ann_close is still right,
+ * and publishes what came over; vectors that are missing from it are linked when it is opened again.
+ */
+int ann_copy_graph(struct ann *from, struct ann *to, const uint32_t *slots, size_t n);
+
 struct ann_stats {
 	uint64_t vectors, pending, linked, tombstones;
 	uint64_t queries, exact_queries, distances, hops;

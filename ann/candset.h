@@ -66,6 +66,13 @@ static inline uint32_t candset_take(struct candset *set)
 	return set->items[set->next++].slot & CANDSET_SLOT;
 }
 
+/* Undoes the candset_take of the item at this place; nothing was added since. */
+static inline void candset_put_back(struct candset *set, size_t at)
+{
+	set->items[at].slot &= ~CANDSET_EXPANDED;
+	set->next = at;
+}
+
 /* Ends the search: tombstones and flags go, live slots stay in items[0] ... items[n-1]. */
 void candset_finish(struct candset *set);
 /* Whether the invariants hold; for tests. */

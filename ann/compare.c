@@ -24,7 +24,8 @@ static int find_slots(struct store *store, const struct ann_row *rows, size_t n,
 			return err;
 		slots[i] = err == 0 ? entry.slot : STORE_NO_SLOT;
 	}
-	return store_value_prefetch(store, slots, n);
+	store_value_prefetch(store, slots, n);
+	return 0;
 }
 
 /* Slots found in this read section keep their bytes until it ends. */

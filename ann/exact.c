@@ -86,8 +86,8 @@ static int scan_stay(const struct exact_scan *scan, const uint32_t *slots, size_
 	for (size_t i = 0; i < n && err == 0; i += SCAN_BLOCK) {
 		/* A hint: a page that cannot be read says so when it is used. */
 		if (i % EXACT_AHEAD == 0)
-			(void)store_value_prefetch(store, slots + i,
-						   n - i < EXACT_AHEAD ? n - i : EXACT_AHEAD);
+			store_value_prefetch(store, slots + i,
+					     n - i < EXACT_AHEAD ? n - i : EXACT_AHEAD);
 		err = scan_slots(scan, slots + i, live + i, n - i < SCAN_BLOCK ? n - i : SCAN_BLOCK,
 				 hint);
 	}

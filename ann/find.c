@@ -29,6 +29,7 @@
 #define FIND_FREE_TRIES 3u /* attempts before commits are shut out */
 #define FIND_TRIES 8u	   /* attempts in all */
 #define FIND_STAY 512u	   /* vectors in one read section */
+#define FIND_AHEAD 64u	   /* vectors that are read together when they are on disk */
 /* Linear scan up to so many bytes of vectors, between this number and scan_max vectors. */
 #define FIND_SMALL_BYTES (4u << 20)
 #define FIND_SMALL_MIN 1000u
@@ -58,6 +59,19 @@ void find_result_release(struct find_result *result)
 
 /* --- candidates --- */
 
+/*
+ * Whether the candidate may be measured. What is LINKED inside a read section cannot become another
+ * vector before its end; should it be one already, step 4 says so of those that matter, so that the
+ * slot table is read for hits alone.
+ */
+static int is_live(struct ann *ann, const struct find_candidate *cand, bool *live_out)
+{
+	*live_out = true;
+	if (graph_state(&ann->index.states, cand->slot) == GRAPH_LINKED)
+		return 0;
+	return store_live_as_of(ann->store, &cand->slot, 1, cand->lsn, live_out);
+}
+
 /* Measures candidates first ... end - 1 against query q, in one stay in the read section. */
 static int measure_stay(struct find *find, size_t q, size_t first, size_t end)
 {
@@ -67,14 +81,15 @@ static int measure_stay(struct find *find, size_t q, size_t first, size_t end)
 	int err = 0;
 
 	store_read_begin(ann->store);
-	/* A hint: a page that cannot be read says so below. */
-	(void)store_value_prefetch(ann->store, ctx->slots, end - first);
 	for (size_t i = first; i < end && err == 0; i++) {
 		struct find_candidate *cand = &ctx->cands[i];
 		const void *value = NULL;
 		bool live;
 
-		err = store_live_as_of(ann->store, &cand->slot, 1, cand->lsn, &live);
+		if ((i - first) % FIND_AHEAD == 0)
+			store_value_prefetch(ann->store, ctx->slots + (i - first),
+					     end - i < FIND_AHEAD ? end - i : FIND_AHEAD);
+		err = is_live(ann, cand, &live);
 		if (err != 0)
 			break;
 		if (!live) {
@@ -179,19 +194,38 @@ struct resolved {
 	bool beyond;	   /* stopped at a candidate farther than max */
 };
 
-/* Gives the nearest candidates their ids, all ties of the last one included. */
-static int resolve(struct find *find, struct resolved *resolved)
+/*
+ * Brings in together what the ids of candidates are read from: of those from `first` on that are
+ * needed if all of them live. The caller is in the read section.
+ */
+static void read_entries_ahead(const struct find *find, size_t first)
+{
+	const struct find_context *ctx = find->ctx;
+	size_t end = ctx->n_cands < find->want ? ctx->n_cands : find->want, n = 0;
+	uint32_t slots[FIND_AHEAD];
+
+	for (size_t i = first; i < end && n < FIND_AHEAD; i++)
+		slots[n++] = ctx->cands[i].slot;
+	if (n > 0)
+		store_entry_prefetch(find->ann->store, slots, n);
+}
+
+/* Inside the read section, which it leaves and enters again now and then. */
+static int resolve_nearest(struct find *find, struct resolved *resolved)
 {
 	struct find_context *ctx = find->ctx;
 	double last = 0.0;
 
-	ctx->n_hits = ctx->ids_len = 0;
-	memset(resolved, 0, sizeof(*resolved));
 	for (size_t i = 0; i < ctx->n_cands; i++) {
 		const struct find_candidate *cand = &ctx->cands[i];
 		struct store_entry entry;
 		int err;
 
+		if (i % FIND_AHEAD == 0) {
+			store_read_end(find->ann->store);
+			store_read_begin(find->ann->store);
+			read_entries_ahead(find, i);
+		}
 		if (resolved->live >= find->want && cand->distance > last)
 			break;
 		if (i > 0 && cand->slot == cand[-1].slot && cand->distance == cand[-1].distance)
@@ -221,6 +255,19 @@ static int resolve(struct find *find, struct resolved *resolved)
 			return err;
 	}
 	return 0;
+}
+
+/* Gives the nearest candidates their ids, all ties of the last one included. */
+static int resolve(struct find *find, struct resolved *resolved)
+{
+	int err;
+
+	find->ctx->n_hits = find->ctx->ids_len = 0;
+	memset(resolved, 0, sizeof(*resolved));
+	store_read_begin(find->ann->store);
+	err = resolve_nearest(find, resolved);
+	store_read_end(find->ann->store);
+	return err;
 }
 
 static int compare_ids(const struct ann_hit *x, const struct ann_hit *y, const char *ids)

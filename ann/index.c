@@ -284,7 +284,7 @@ void index_linker_release(struct index_linker *linker)
 	memset(linker, 0, sizeof(*linker));
 }
 
-static int encode(struct index *index, struct index_linker *linker, uint32_t slot)
+int index_encode(struct index *index, struct index_linker *linker, uint32_t slot)
 {
 	const void *value = NULL;
 	int err;
@@ -332,7 +332,7 @@ int index_link(struct index *index, struct index_linker *linker, uint32_t slot)
 		return ERR_LIMIT;
 	err = index_grow(index, slot + 1);
 	if (err == 0)
-		err = encode(index, linker, slot);
+		err = index_encode(index, linker, slot);
 	if (err != 0)
 		return err;
 	pthread_rwlock_rdlock(&index->freeze);

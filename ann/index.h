@@ -82,6 +82,8 @@ struct index_linker {
 int index_linker_init(struct index_linker *linker, const struct index *index);
 void index_linker_release(struct index_linker *linker);
 
+/* Makes the code of a stored vector, into linker->code. What reading it gives. */
+int index_encode(struct index *index, struct index_linker *linker, uint32_t slot);
 /*
  * Encodes a stored vector and inserts it into the graph. Holds freeze itself. The slot is ABSENT, or
  * the tombstone of what was in it before; it stays stored meanwhile, or dead but not released.

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define NODES_FETCH_PAGES 4u
+
 struct ann_nodes;
 
 struct ann_nodes_ops {
@@ -27,8 +29,15 @@ struct ann_nodes_ops {
 	 * ERR_DAMAGED.
 	 */
 	int (*change)(struct ann_nodes *nodes, uint32_t slot, uint32_t **record_out);
-	/* A hint: these records will be read next. */
-	void (*prefetch)(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n);
+	/* The same record when it is in memory, else NULL. Never waits, and tells of no error. */
+	const uint32_t *(*peek)(struct ann_nodes *nodes, uint32_t slot);
+	/* A hint: this record will be read next. Brings it near when it is in memory. */
+	void (*prefetch)(struct ann_nodes *nodes, uint32_t slot);
+	/*
+	 * Of the n records, all of which will be read, brings those into memory that are on disk alone,
+	 * with reads that are issued together: NODES_FETCH_PAGES at most, those of the first slots.
+	 */
+	void (*fetch)(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n);
 	/*
 	 * The full vector of a slot, valid until read_end, and a hint which will be asked for. For
 	 * choosing links where codes say too little. NULL where there are none.

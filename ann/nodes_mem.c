@@ -72,19 +72,31 @@ static int nodes_mem_change(struct ann_nodes *nodes, uint32_t slot, uint32_t **r
 	return 0;
 }
 
-static void nodes_mem_prefetch(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n)
+static const uint32_t *nodes_mem_peek(struct ann_nodes *nodes, uint32_t slot)
+{
+	const uint32_t *record;
+
+	(void)nodes_mem_read(nodes, slot, &record); /* cannot fail */
+	return record;
+}
+
+static void nodes_mem_prefetch(struct ann_nodes *nodes, uint32_t slot)
 {
 	struct nodes_mem *self = self_of(nodes);
+	const uint32_t *chunk = chunk_of(self, slot), *record;
 
-	for (uint32_t i = 0; i < n; i++) {
-		const uint32_t *chunk = chunk_of(self, slots[i]), *record;
+	if (chunk == NULL)
+		return;
+	record = chunk + slot % CHUNK_SLOTS * self->words;
+	for (size_t word = 0; word < self->words; word += 16)
+		__builtin_prefetch(record + word);
+}
 
-		if (chunk == NULL)
-			continue;
-		record = chunk + slots[i] % CHUNK_SLOTS * self->words;
-		for (size_t word = 0; word < self->words; word += 16)
-			__builtin_prefetch(record + word);
-	}
+static void nodes_mem_fetch(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n)
+{
+	(void)nodes; /* all are in memory */
+	(void)slots;
+	(void)n;
 }
 
 static int nodes_mem_vector(struct ann_nodes *nodes, uint32_t slot, const float **vector_out)
@@ -128,7 +140,9 @@ static void nodes_mem_free(struct ann_nodes *nodes)
 static const struct ann_nodes_ops nodes_mem_ops = {
 	.read = nodes_mem_read,
 	.change = nodes_mem_change,
+	.peek = nodes_mem_peek,
 	.prefetch = nodes_mem_prefetch,
+	.fetch = nodes_mem_fetch,
 	.vector = nodes_mem_vector,
 	.prefetch_vectors = nodes_mem_prefetch_vectors,
 	.read_begin = nodes_mem_bracket,

@@ -43,11 +43,44 @@ static int change_record(struct ann_nodes *nodes, uint32_t slot, uint32_t **reco
 	return err;
 }
 
-static void prefetch(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n)
+static const uint32_t *peek(struct ann_nodes *nodes, uint32_t slot)
 {
-	(void)nodes;
-	(void)slots;
-	(void)n;
+	struct nodes_store *self = (struct nodes_store *)nodes;
+	const void *page = store_page_peek(self->store, slot / self->per_page);
+
+	return page == NULL ?
+		       NULL :
+		       (const uint32_t *)page + (size_t)(slot % self->per_page) * self->words;
+}
+
+static void prefetch(struct ann_nodes *nodes, uint32_t slot)
+{
+	struct nodes_store *self = (struct nodes_store *)nodes;
+	const uint32_t *record = store_page_address(self->store, slot / self->per_page);
+
+	if (record == NULL)
+		return;
+	record += (size_t)(slot % self->per_page) * self->words;
+	for (uint32_t word = 0; word < self->words; word += 16)
+		__builtin_prefetch(record + word);
+}
+
+static void fetch(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n)
+{
+	struct nodes_store *self = (struct nodes_store *)nodes;
+	uint32_t pages[NODES_FETCH_PAGES], kept = 0;
+
+	for (uint32_t i = 0; i < n && kept < NODES_FETCH_PAGES; i++) {
+		uint32_t page = slots[i] / self->per_page, at = 0;
+
+		if (!store_page_is_absent(self->store, page))
+			continue;
+		while (at < kept && pages[at] != page)
+			at++;
+		pages[at] = page;
+		kept += at == kept;
+	}
+	store_page_prefetch(self->store, pages, kept);
 }
 
 static int read_vector(struct ann_nodes *nodes, uint32_t slot, const float **vector_out)
@@ -63,7 +96,7 @@ static int read_vector(struct ann_nodes *nodes, uint32_t slot, const float **vec
 static void prefetch_vectors(struct ann_nodes *nodes, const uint32_t *slots, size_t n)
 {
 	/* A hint: what cannot be read says so when it is. */
-	(void)store_value_prefetch(((struct nodes_store *)nodes)->store, slots, n);
+	store_value_prefetch(((struct nodes_store *)nodes)->store, slots, n);
 }
 
 static void begin_read(struct ann_nodes *nodes)
@@ -84,7 +117,9 @@ static void free_nodes(struct ann_nodes *nodes)
 static const struct ann_nodes_ops store_ops = {
 	.read = read_record,
 	.change = change_record,
+	.peek = peek,
 	.prefetch = prefetch,
+	.fetch = fetch,
 	.vector = read_vector,
 	.prefetch_vectors = prefetch_vectors,
 	.read_begin = begin_read,

@@ -27,7 +27,7 @@ static void encode_block(struct recoding *all, const uint32_t *slots, size_t n, 
 
 	store_read_begin(index->store);
 	/* A hint: what cannot be read says so below. */
-	(void)store_value_prefetch(index->store, slots, n);
+	store_value_prefetch(index->store, slots, n);
 	for (size_t i = 0; i < n; i++) {
 		const void *value = NULL;
 

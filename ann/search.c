@@ -19,6 +19,7 @@
 
 #define SEARCH_ASK_EVERY 64u  /* hops between two questions whether to go on */
 #define SEARCH_SEEN_A_HOP 16u /* new neighbours a hop, about */
+#define SEARCH_AHEAD 16u      /* candidates looked at when one is on disk alone */
 
 /*
  * Keeps the slots that are in the graph and new to this search, in scratch->fresh. Whether a slot is
@@ -70,16 +71,65 @@ static void start_at_entries(struct graph *graph, struct graph_scratch *scratch,
 	measure(graph, scratch, query, keep_new(graph, scratch, limit, entries, n));
 }
 
+/*
+ * The record of the nearest candidate is on disk alone: reads it, and together with it those of the
+ * candidates that come next.
+ */
+static int bring_in(struct graph *graph, struct graph_scratch *scratch, uint32_t at,
+		    const uint32_t **record_out)
+{
+	struct ann_nodes *nodes = graph->nodes;
+	const struct candset *cands = &scratch->cands;
+	uint32_t ahead[SEARCH_AHEAD] = {at}, n = 1;
+
+	for (size_t i = cands->next; i < cands->n && n < SEARCH_AHEAD; i++)
+		if ((cands->items[i].slot & CANDSET_EXPANDED) == 0)
+			ahead[n++] = cands->items[i].slot & CANDSET_SLOT;
+	nodes->ops->fetch(nodes, ahead, n);
+	return nodes->ops->read(nodes, at, record_out);
+}
+
+/*
+ * The record of the nearest candidate is on disk alone. One of the next whose record is in memory takes
+ * its turn: it costs nothing, and may show better ones before something is read.
+ */
+static int off_memory(struct graph *graph, struct graph_scratch *scratch, size_t taken,
+		      uint32_t *at, const uint32_t **record_out)
+{
+	struct ann_nodes *nodes = graph->nodes;
+	struct candset *cands = &scratch->cands;
+	size_t looked = 0;
+
+	for (size_t i = cands->next; i < cands->n && looked < SEARCH_AHEAD; i++) {
+		uint32_t slot = cands->items[i].slot;
+
+		if ((slot & CANDSET_EXPANDED) != 0)
+			continue;
+		looked++;
+		*record_out = nodes->ops->peek(nodes, slot & CANDSET_SLOT);
+		if (*record_out == NULL)
+			continue;
+		cands->items[i].slot |= CANDSET_EXPANDED;
+		candset_put_back(cands, taken);
+		*at = slot & CANDSET_SLOT;
+		return 0;
+	}
+	return bring_in(graph, scratch, *at, record_out);
+}
+
 /* Expands one candidate. */
 static int hop(struct graph *graph, struct graph_scratch *scratch, const struct search_walk *walk,
 	       uint32_t limit)
 {
 	struct ann_nodes *nodes = graph->nodes;
+	size_t taken = scratch->cands.next;
 	uint32_t at = candset_take(&scratch->cands);
 	uint32_t next = candset_peek(&scratch->cands), guess = next, n;
-	const uint32_t *record;
-	int err = nodes->ops->read(nodes, at, &record);
+	const uint32_t *record = nodes->ops->peek(nodes, at);
+	int err = 0;
 
+	if (record == NULL)
+		err = off_memory(graph, scratch, taken, &at, &record);
 	if (err)
 		return err;
 	if (walk->keep_expanded) {
@@ -91,11 +141,11 @@ static int hop(struct graph *graph, struct graph_scratch *scratch, const struct 
 	}
 	n = keep_new(graph, scratch, limit, record + 1, links_count(graph, record));
 	if (next != CANDSET_SLOT)
-		nodes->ops->prefetch(nodes, &next, 1);
+		nodes->ops->prefetch(nodes, next);
 	measure(graph, scratch, walk->query, n);
 	next = candset_peek(&scratch->cands);
 	if (next != CANDSET_SLOT && next != guess)
-		nodes->ops->prefetch(nodes, &next, 1);
+		nodes->ops->prefetch(nodes, next);
 	scratch->hops++;
 	return 0;
 }

@@ -205,7 +205,7 @@ static int write_some(struct export *export, uint32_t first, uint32_t end, uint6
 	for (uint32_t slot = first; slot < end; slot++)
 		slots[slot - first] = slot;
 	store_read_begin(export->store);
-	(void)store_value_prefetch(export->store, slots, end - first); /* errors show below */
+	store_value_prefetch(export->store, slots, end - first); /* errors show below */
 	for (uint32_t slot = first; rc == 0 && slot < end; slot++) {
 		rc = write_slot(export, slot, msg);
 		*written += rc == 0;

@@ -100,8 +100,15 @@ static int try_open(struct mount *mount, struct err_msg *msg)
 	msg->text[0] = '\0';
 	rc = io_posix_new(mount->store_path, &mount->io, msg);
 	mount->fs.io = mount->io;
-	if (rc == 0)
+	if (rc == 0) {
+		const uint64_t memory = memory_usable();
+
+		/* half of what is left: codes and the rest need room too */
+		io_posix_set_kernel_cache(mount->io, memory > opts->cache_bytes ?
+							     (memory - opts->cache_bytes) / 2 :
+							     0);
 		rc = store_open(mount->io, &store_opts, &mount->store, &report, msg);
+	}
 	if (rc == 0)
 		mount->fs.opened = report;
 	else

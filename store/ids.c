@@ -67,18 +67,22 @@ int ids_bucket_number(struct ids *ids, uint32_t index, uint32_t *bucket_out)
 	return *bucket_out < ids->buckets ? 0 : ERR_DAMAGED;
 }
 
+int ids_bucket_of(struct ids *ids, uint64_t hash, uint32_t *bucket_out)
+{
+	if (ids->buckets == 0)
+		return ERR_ABSENT;
+	return ids_bucket_number(ids, dir_index(ids, hash), bucket_out);
+}
+
 static int find_bucket(struct ids *ids, uint64_t hash, uint32_t *number_out,
 		       const uint8_t **page_out)
 {
 	const void *page;
-	int err;
+	int err = ids_bucket_of(ids, hash, number_out);
 
-	if (ids->buckets == 0)
-		return ERR_ABSENT;
-	err = ids_bucket_number(ids, dir_index(ids, hash), number_out);
-	if (err == 0)
-		err = pager_get(ids->pager, FORMAT_SPACE_BUCKET, *number_out, STORE_HINT_NONE,
-				&page);
+	if (err != 0)
+		return err;
+	err = pager_get(ids->pager, FORMAT_SPACE_BUCKET, *number_out, STORE_HINT_NONE, &page);
 	/* a page that was never written was not judged when it was loaded: it has no magic */
 	if (err == ERR_ABSENT || (err == 0 && get_u32(page) != FORMAT_BUCKET_MAGIC))
 		err = ERR_DAMAGED;

@@ -56,6 +56,8 @@ int ids_find(struct ids *ids, const char *id, size_t len, struct store_entry *en
 int ids_locate(struct ids *ids, const char *id, size_t len, struct ids_place *place_out);
 /* Has the processor fetch what looking up an id will read, if it is in memory. Always a hint. */
 void ids_prefetch(struct ids *ids, const char *id, size_t len);
+/* The number of the bucket page where entries with this hash are. ERR_ABSENT: there is no bucket. */
+int ids_bucket_of(struct ids *ids, uint64_t hash, uint32_t *bucket_out);
 /* The entry with this hash that holds this slot. */
 int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out);
 /* As store_list, but for the LSNs. */

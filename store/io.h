@@ -134,5 +134,11 @@ struct store_io {
  * with io->ops->close. Files are created 0600 with O_EXCL|O_NOFOLLOW.
  */
 int io_posix_new(const char *path, struct store_io **io_out, struct err_msg *msg);
+/*
+ * Says how many bytes of the head the kernel may be expected to keep in its cache: a head larger than
+ * that is read past it in batches, where system and file system can. Without this call never. Before
+ * the first read.
+ */
+void io_posix_set_kernel_cache(struct store_io *io, uint64_t bytes);
 
 #endif

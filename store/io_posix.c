@@ -2,8 +2,8 @@
  * io_posix.c - the seam over a POSIX file system: a store is a file, its log lies beside it.
  *
  * Here are the calls that speak errno, making and opening a store, and the surroundings. What is
- * read from and written to the head is in io_posix_head.c, segments are in io_posix_log.c, the
- * clocks in io_posix_machine.c.
+ * read from and written to the head is in io_posix_head.c and io_posix_ring.c, segments are in
+ * io_posix_log.c, the clocks in io_posix_machine.c.
  *
  * The directory is opened once and every name is used relative to it, so that a rename of the
  * directory cannot separate the store from its log. This is the only file of the store that knows
@@ -427,6 +427,7 @@ static void io_close(struct store_io *io)
 	if (p == NULL)
 		return;
 	io_posix_logs_release(&p->logs);
+	io_posix_direct_release(&p->direct);
 	/* Closing drops the lock; what was not synced before is not promised. */
 	if (p->fd >= 0)
 		(void)close(p->fd);
@@ -523,6 +524,7 @@ int io_posix_new(const char *path, struct store_io **io_out, struct err_msg *msg
 	(void)pthread_rwlock_init(&p->size_lock, NULL);
 	(void)pthread_mutex_init(&p->sync_lock, NULL);
 	(void)pthread_mutex_init(&p->logs.lock, NULL);
+	io_posix_direct_init(&p->direct);
 	*io_out = &p->io;
 	return 0;
 }

@@ -22,6 +22,17 @@ struct io_posix_logs {
 	uint64_t clock;			/* guarded by lock; counts uses */
 };
 
+struct io_posix_ring;
+
+/* Reading the head past the kernel's cache: io_posix_ring.c. */
+struct io_posix_direct {
+	uint64_t kernel_cache; /* a larger head is read so; UINT64_MAX: none. Set before open */
+	pthread_mutex_t lock;
+	int fd;			    /* guarded by lock; -1: not opened */
+	bool refused;		    /* guarded by lock: it cannot be opened */
+	struct io_posix_ring *idle; /* guarded by lock */
+};
+
 struct io_posix {
 	struct store_io io; /* first: the ops get a pointer to it */
 	char *path;	    /* absolute */
@@ -34,6 +45,7 @@ struct io_posix {
 	pthread_mutex_t sync_lock; /* one sync of the head at a time */
 	bool sync_failed;	   /* guarded by sync_lock; for good */
 	struct io_posix_logs logs;
+	struct io_posix_direct direct;
 };
 
 /* --- io_posix.c: files relative to a directory; all return 0 or ERR_* --- */
@@ -90,6 +102,11 @@ int io_posix_log_remove(struct store_io *io, uint64_t seq);
 uint64_t io_posix_now_ns(struct store_io *io, enum store_clock clock);
 void io_posix_wait(struct store_io *io, pthread_cond_t *cond, pthread_mutex_t *mutex, uint64_t ns);
 void io_posix_boot_id(struct store_io *io, uint8_t id_out[16]);
+
+void io_posix_direct_init(struct io_posix_direct *direct);
+void io_posix_direct_release(struct io_posix_direct *direct);
+/* Reads what it can past the kernel's cache: those get the result 0, the others keep theirs. */
+void io_posix_ring_read(struct io_posix *p, struct store_io_read *reads, size_t n);
 
 /* Closes all segments and empties the table. */
 void io_posix_logs_release(struct io_posix_logs *logs);

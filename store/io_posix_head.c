@@ -56,14 +56,22 @@ void io_posix_head_forget(struct store_io *io, uint64_t offset, uint64_t len)
 				    POSIX_FADV_DONTNEED);
 }
 
-/* All reads are announced before the first one waits, so the device works on them at once. */
+/*
+ * All reads are under way before the first one is waited for: at the device itself, or in the kernel,
+ * which is told of all of them first.
+ */
 void io_posix_head_read_batch(struct store_io *io, struct store_io_read *reads, size_t n)
 {
-	for (size_t i = 0; n > 1 && i < n; i++)
-		io_posix_head_advise(io, reads[i].offset, reads[i].length);
 	for (size_t i = 0; i < n; i++)
-		reads[i].result = io_posix_head_read(io, reads[i].offset, reads[i].buf,
-						     reads[i].length);
+		reads[i].result = ERR_AGAIN;
+	io_posix_ring_read(posix_of(io), reads, n);
+	for (size_t i = 0; n > 1 && i < n; i++)
+		if (reads[i].result != 0)
+			io_posix_head_advise(io, reads[i].offset, reads[i].length);
+	for (size_t i = 0; i < n; i++)
+		if (reads[i].result != 0)
+			reads[i].result = io_posix_head_read(io, reads[i].offset, reads[i].buf,
+							     reads[i].length);
 }
 
 int io_posix_head_write(struct store_io *io, uint64_t offset, const void *buf, size_t len)

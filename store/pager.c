@@ -158,37 +158,36 @@ out:
 	return err;
 }
 
+int pager_decode(struct pager *pager, const struct place *at, uint64_t checksum, uint64_t seed,
+		 const void *stored, void *page, void *scratch)
+{
+	if (page_checksum(stored, at->bytes, seed) != checksum)
+		return ERR_DAMAGED;
+	if (at->encoding == FORMAT_RAW)
+		return 0;
+	atomic_fetch_add_explicit(&pager->decompressions, 1, memory_order_relaxed);
+	return codec_decompress(stored, at->bytes, page, pager->page_size, scratch);
+}
+
 int pager_read_place(struct pager *pager, uint64_t place, uint64_t checksum, uint64_t seed,
 		     void *page)
 {
 	struct place at;
-	uint8_t *stored = NULL;
+	uint8_t *stored = page;
 	int err;
 
-	if (!place_unpack(place, &at))
+	if (!place_unpack(place, &at) ||
+	    (at.encoding == FORMAT_RAW && at.bytes != pager->page_size))
 		return ERR_DAMAGED;
-	if (at.encoding == FORMAT_RAW) {
-		if (at.bytes != pager->page_size)
-			return ERR_DAMAGED;
-		err = pager->io->ops->read(pager->io, at.block * FORMAT_BLOCK, page, at.bytes);
-		if (err == 0 && page_checksum(page, at.bytes, seed) != checksum)
-			err = ERR_DAMAGED;
-		return err;
-	}
-	stored = mem_alloc((size_t)at.bytes + pager->page_size);
+	if (at.encoding != FORMAT_RAW)
+		stored = mem_alloc((size_t)at.bytes + pager->page_size);
 	if (stored == NULL)
 		return ERR_NOMEM;
 	err = pager->io->ops->read(pager->io, at.block * FORMAT_BLOCK, stored, at.bytes);
-	if (err != 0)
-		goto out;
-	if (page_checksum(stored, at.bytes, seed) != checksum) {
-		err = ERR_DAMAGED;
-		goto out;
-	}
-	atomic_fetch_add_explicit(&pager->decompressions, 1, memory_order_relaxed);
-	err = codec_decompress(stored, at.bytes, page, pager->page_size, stored + at.bytes);
-out:
-	mem_free(stored);
+	if (err == 0)
+		err = pager_decode(pager, &at, checksum, seed, stored, page, stored + at.bytes);
+	if (stored != page)
+		mem_free(stored);
 	return err;
 }
 
@@ -205,50 +204,93 @@ void pager_note(struct pager *pager, struct pager_page *page, int err)
 
 /* --- loading --- */
 
-/* Fills the frame of a page that this thread has put into LOADING; with zeros when read is false. */
-static int load(struct pager *pager, enum format_space space, uint32_t number,
-		struct pager_chunk *chunk, uint8_t heat, bool read)
+bool pager_begin_load(struct pager *pager, struct pager_ref ref)
 {
-	struct pager_page *page = &chunk->pages[number % PAGER_CHUNK];
-	enum store_class class = pager_class_of(space);
+	struct pager_page *page = pager_page(pager, (enum format_space)ref.space, ref.page);
+	uint8_t absent = PAGE_ABSENT;
+
+	return page != NULL && atomic_load(&page->state) == PAGE_ABSENT &&
+	       atomic_compare_exchange_strong(&page->state, &absent, PAGE_LOADING);
+}
+
+uint8_t *pager_frame(struct pager *pager, struct pager_ref ref)
+{
+	return pager_frame_of(pager, pager_chunk_of(pager, ref.space, ref.page), ref.page);
+}
+
+int pager_judge(struct pager *pager, struct pager_ref ref, int err)
+{
+	struct pager_space *space = &pager->spaces[ref.space];
+
+	if (err == 0 && space->valid != NULL &&
+	    !space->valid(pager_frame(pager, ref), pager->page_size))
+		err = ERR_DAMAGED;
+	pager_note(pager, pager_page(pager, (enum format_space)ref.space, ref.page), err);
+	return err;
+}
+
+/*
+ * Ends the LOADING of one page. True, with the share of hits in *rate_out, when thrashing begins with
+ * it. lock held.
+ */
+static bool end_load(struct pager *pager, struct pager_load *load, double *rate_out)
+{
+	struct pager_chunk *chunk = pager_chunk_of(pager, load->ref.space, load->ref.page);
+	struct pager_page *page = &chunk->pages[load->ref.page % PAGER_CHUNK];
+	enum store_class class = pager_class_of((enum format_space)load->ref.space);
 	struct pager_ring *ring = &pager->rings[class];
-	uint8_t *frame = pager_frame_of(pager, chunk, number);
+	bool thrashing = false;
+
+	/* room also for the pages in limbo, which may come back */
+	if (load->err == 0)
+		load->err = mem_grow((void **)&ring->refs, &ring->cap, ring->n + pager->n_limbo + 1,
+				     sizeof(*ring->refs));
+	if (load->err == 0) {
+		ring->refs[ring->n++] = load->ref;
+		atomic_fetch_add(&pager->resident[class], pager->page_size);
+		if (load->read) {
+			atomic_fetch_add_explicit(&pager->misses[class], 1, memory_order_relaxed);
+			thrashing = class != STORE_CLASS_MAP && pager_count_miss(pager, rate_out);
+		}
+		atomic_store_explicit(&page->heat, load->heat, memory_order_relaxed);
+	} else {
+		mem_discard(pager_frame_of(pager, chunk, load->ref.page), pager->page_size);
+	}
+	atomic_store(&page->state, load->err == 0 ? PAGE_RESIDENT : PAGE_ABSENT);
+	return thrashing;
+}
+
+void pager_end_loads(struct pager *pager, struct pager_load *loads, size_t n)
+{
 	bool thrashing = false;
 	double rate = 0;
-	int err = 0;
 
-	read = read && page->place != 0;
-	if (read)
-		err = pager_read_place(pager, page->place, page->checksum,
-				       page_seed(pager->uuid, space, number), frame);
-	if (err == 0 && read && pager->spaces[space].valid != NULL &&
-	    !pager->spaces[space].valid(frame, pager->page_size))
-		err = ERR_DAMAGED;
-	if (read)
-		pager_note(pager, page, err);
 	(void)pthread_mutex_lock(&pager->lock);
-	/* room also for the pages in limbo, which may come back */
-	if (err == 0)
-		err = mem_grow((void **)&ring->refs, &ring->cap, ring->n + pager->n_limbo + 1,
-			       sizeof(*ring->refs));
-	if (err == 0) {
-		ring->refs[ring->n++] = (struct pager_ref){space, number};
-		atomic_fetch_add(&pager->resident[class], pager->page_size);
-		if (read) {
-			atomic_fetch_add_explicit(&pager->misses[class], 1, memory_order_relaxed);
-			thrashing = class != STORE_CLASS_MAP && pager_count_miss(pager, &rate);
-		}
-		atomic_store_explicit(&page->heat, heat, memory_order_relaxed);
-	} else {
-		mem_discard(frame, pager->page_size);
-	}
-	atomic_store(&page->state, err == 0 ? PAGE_RESIDENT : PAGE_ABSENT);
+	for (size_t i = 0; i < n; i++)
+		thrashing |= end_load(pager, &loads[i], &rate);
 	(void)pthread_cond_broadcast(&pager->loaded);
 	pager_evict_excess(pager);
 	(void)pthread_mutex_unlock(&pager->lock);
 	if (thrashing && pager->on_thrashing != NULL)
 		pager->on_thrashing(pager->on_thrashing_ctx, rate);
-	return err;
+}
+
+/* Fills the frame of a page that this thread has put into LOADING; with zeros when read is false. */
+static int load(struct pager *pager, enum format_space space, uint32_t number,
+		struct pager_chunk *chunk, uint8_t heat, bool read)
+{
+	struct pager_page *page = &chunk->pages[number % PAGER_CHUNK];
+	struct pager_load load = {.ref = {space, number}, .heat = heat};
+	uint8_t *frame = pager_frame_of(pager, chunk, number);
+
+	load.read = read && page->place != 0;
+	if (load.read) {
+		load.err = pager_read_place(pager, page->place, page->checksum,
+					    page_seed(pager->uuid, space, number), frame);
+		load.err = pager_judge(pager, load.ref, load.err);
+	}
+	pager_end_loads(pager, &load, 1);
+	return load.err;
 }
 
 static void wait_loaded(struct pager *pager, struct pager_page *page)
@@ -257,6 +299,21 @@ static void wait_loaded(struct pager *pager, struct pager_page *page)
 	while (atomic_load(&page->state) == PAGE_LOADING)
 		(void)pthread_cond_wait(&pager->loaded, &pager->lock);
 	(void)pthread_mutex_unlock(&pager->lock);
+}
+
+/* Notes that a page in memory is used. False for the first use of one that was fetched for it. */
+static inline bool touch(struct pager_page *page, enum store_hint hint)
+{
+	uint8_t heat = atomic_load_explicit(&page->heat, memory_order_relaxed);
+
+	if (heat == PAGER_HEAT_MAX)
+		return true;
+	if (heat == PAGER_HEAT_FETCHED)
+		atomic_store_explicit(&page->heat, hint == STORE_HINT_SCAN ? 0 : HEAT_NEW,
+				      memory_order_relaxed);
+	else if (hint != STORE_HINT_SCAN)
+		atomic_store_explicit(&page->heat, PAGER_HEAT_MAX, memory_order_relaxed);
+	return heat != PAGER_HEAT_FETCHED;
 }
 
 int pager_get(struct pager *pager, enum format_space space, uint32_t number, enum store_hint hint,
@@ -278,12 +335,8 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t number, enu
 		if (state == PAGE_COOLING)
 			(void)atomic_compare_exchange_strong(&page->state, &state, PAGE_RESIDENT);
 		if (state == PAGE_RESIDENT || state == PAGE_COOLING) {
-			if (hint != STORE_HINT_SCAN &&
-			    atomic_load_explicit(&page->heat, memory_order_relaxed) <
-				    PAGER_HEAT_MAX)
-				atomic_store_explicit(&page->heat, PAGER_HEAT_MAX,
-						      memory_order_relaxed);
-			epoch_count(pager->epoch, pager_class_of(space));
+			if (touch(page, hint))
+				epoch_count(pager->epoch, pager_class_of(space));
 			return 0;
 		}
 		if (state == PAGE_ABSENT &&
@@ -299,13 +352,27 @@ int pager_get(struct pager *pager, enum format_space space, uint32_t number, enu
 	}
 }
 
+bool pager_is_absent(struct pager *pager, enum format_space space, uint32_t number)
+{
+	struct pager_page *page = pager_page(pager, space, number);
+
+	return page != NULL && atomic_load(&page->state) == PAGE_ABSENT;
+}
+
 const void *pager_peek(struct pager *pager, enum format_space space, uint32_t number)
 {
-	const struct pager_page *page = pager_page(pager, space, number);
+	struct pager_chunk *chunk;
+	struct pager_page *page;
 
-	if (page == NULL || atomic_load(&page->state) != PAGE_RESIDENT)
+	if (number >= atomic_load_explicit(&pager->spaces[space].pages, memory_order_acquire))
 		return NULL;
-	return pager_frame_of(pager, pager_chunk_of(pager, space, number), number);
+	chunk = pager_chunk_of(pager, space, number);
+	page = &chunk->pages[number % PAGER_CHUNK];
+	if (atomic_load(&page->state) != PAGE_RESIDENT)
+		return NULL;
+	if (touch(page, STORE_HINT_NONE))
+		epoch_count(pager->epoch, pager_class_of(space));
+	return pager_frame_of(pager, chunk, number);
 }
 
 /* Keeps the frozen content of a page that is about to change. group->lock held. */
@@ -425,19 +492,4 @@ int pager_clear(struct pager *pager, enum format_space space, uint32_t number)
 	if (err == 0)
 		memset(bytes, 0, pager->page_size);
 	return err;
-}
-
-int pager_prefetch(struct pager *pager, enum format_space space, const uint32_t *pages, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		struct pager_page *page = pager_page(pager, space, pages[i]);
-		struct place at;
-
-		if (page == NULL || atomic_load(&page->state) != PAGE_ABSENT)
-			continue;
-		/* place may change under us when the page is loaded and flushed: only a wrong hint */
-		if (place_unpack(__atomic_load_n(&page->place, __ATOMIC_RELAXED), &at))
-			pager->io->ops->advise(pager->io, at.block * FORMAT_BLOCK, at.bytes);
-	}
-	return 0;
 }

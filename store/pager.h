@@ -40,6 +40,7 @@
 #include "store/epoch.h"
 #include "store/format.h"
 #include "store/io.h"
+#include "store/page.h"
 #include "store/store.h"
 #include "store/tables.h"
 
@@ -233,8 +234,24 @@ int pager_grow(struct pager *pager, enum format_space space, uint32_t page);
  * place on disk. Not during a flush; the caller is inside the epoch.
  */
 int pager_clear(struct pager *pager, enum format_space space, uint32_t page);
-/* Starts reads for those of n pages that are not resident. */
-int pager_prefetch(struct pager *pager, enum format_space space, const uint32_t *pages, size_t n);
+/*
+ * A page that is resident, as pager_get gives it; NULL when it is not, or not yet, or does not exist.
+ * Never waits. The caller is inside.
+ */
+const void *pager_peek(struct pager *pager, enum format_space space, uint32_t page);
+/* Whether a page of a space exists and is on disk alone, as of a moment. */
+bool pager_is_absent(struct pager *pager, enum format_space space, uint32_t page);
+
+/* --- reading several at once (pager_fetch.c) --- */
+
+#define PAGER_FETCH_MAX 64u /* pages that are read together; more go in several turns */
+
+/*
+ * Brings those of n pages into memory that are on disk alone: their reads are issued together, and it
+ * returns when all have ended. A hint: pages that do not exist, or do not read, or are being read by
+ * another thread are left to the pager_get that follows. The caller is inside.
+ */
+void pager_fetch(struct pager *pager, const struct pager_ref *refs, size_t n);
 /* Evicts all clean pages (pager_evict.c). */
 void pager_drop(struct pager *pager);
 /* Evicts until the frames are within the limit, or nothing can go (likewise). */
@@ -294,6 +311,28 @@ int pager_set_place(struct pager *pager, enum format_space space, uint32_t page,
 		    uint64_t checksum);
 int pager_extents_add(struct pager_extents *extents, uint64_t place);
 void pager_extents_release(struct pager_extents *extents);
+/* Loading: who begins the load of a page fills its frame, judges it, and ends the load. */
+struct pager_load {
+	struct pager_ref ref;
+	uint8_t heat;
+	bool read; /* from disk; otherwise zeros */
+	int err;   /* in and out: why the frame could not be filled */
+};
+#define PAGER_HEAT_FETCHED UINT8_MAX /* came in with others; its first use is the miss, not a hit */
+/* ABSENT -> LOADING: false when there is no such page, or it is in another state. */
+bool pager_begin_load(struct pager *pager, struct pager_ref ref);
+uint8_t *pager_frame(struct pager *pager, struct pager_ref ref);
+/* After reading into the frame with err: whether the content will do. */
+int pager_judge(struct pager *pager, struct pager_ref ref, int err);
+/* LOADING -> RESIDENT or, with an error, ABSENT; makes room for them. */
+void pager_end_loads(struct pager *pager, struct pager_load *loads, size_t n);
+/*
+ * Checks stored bytes and decodes them into page; those of a raw page lie there already. scratch:
+ * page_size bytes, for the others. ERR_DAMAGED.
+ */
+int pager_decode(struct pager *pager, const struct place *at, uint64_t checksum, uint64_t seed,
+		 const void *stored, void *page, void *scratch);
+
 /* Reads what a place names into page (page_size bytes), checks and decodes it. */
 int pager_read_place(struct pager *pager, uint64_t place, uint64_t checksum, uint64_t seed,
 		     void *page);

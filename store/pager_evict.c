@@ -13,6 +13,7 @@
 
 #define EVICT_SHARE 64u /* once over the limit, 1/64 goes at a time */
 #define VECTOR_SHARE 8u /* graph and map pages go only when vectors hold less than 1/8 */
+#define CLEAN_SHARE 8u	/* of the bound that is left to pages that did not change */
 
 /* Gives frames back whose readers have all left. lock held. */
 static void reap(struct pager *pager)
@@ -70,7 +71,10 @@ static bool cool_one(struct pager *pager, enum store_class class, bool force)
 		heat = atomic_load_explicit(&page->heat, memory_order_relaxed);
 		if (atomic_load(&page->dirty_gen) != 0 || (heat > 0 && !force)) {
 			if (heat > 0)
-				atomic_store_explicit(&page->heat, heat - 1, memory_order_relaxed);
+				atomic_store_explicit(&page->heat,
+						      heat > PAGER_HEAT_MAX ? 0 :
+									      (uint8_t)(heat - 1),
+						      memory_order_relaxed);
 			ring->hand++;
 			continue;
 		}
@@ -98,34 +102,62 @@ static uint64_t resident_bytes(struct pager *pager)
 	return sum;
 }
 
+/* Changed pages, which cannot go until they are written. */
+static uint64_t dirty_bytes(struct pager *pager, enum pager_group_name group)
+{
+	return atomic_load(&pager->groups[group].dirty_bytes);
+}
+
+/*
+ * What frames may take now: the bound; and when changed pages leave less than an eighth of it to the
+ * others, so much more that those have it. Else each page read would push all others out.
+ */
+static uint64_t room_for_frames(struct pager *pager)
+{
+	uint64_t limit = atomic_load(&pager->limit);
+	uint64_t least = dirty_bytes(pager, PAGER_META) + dirty_bytes(pager, PAGER_GRAPH) +
+			 limit / CLEAN_SHARE;
+
+	return limit > least ? limit : least;
+}
+
 static enum store_class victim_class(struct pager *pager, uint64_t limit)
 {
 	uint64_t vector = atomic_load(&pager->resident[STORE_CLASS_VECTOR]);
 	uint64_t graph = atomic_load(&pager->resident[STORE_CLASS_GRAPH]);
 	uint64_t map = atomic_load(&pager->resident[STORE_CLASS_MAP]);
+	uint64_t dirty = dirty_bytes(pager, PAGER_GRAPH);
 
 	if (vector > limit / VECTOR_SHARE)
 		return STORE_CLASS_VECTOR;
+	graph -= dirty < graph ? dirty : graph;
 	return graph > map ? STORE_CLASS_GRAPH : STORE_CLASS_MAP;
+}
+
+/* Cools one page, of the class whose turn it is if that has one. stuck: classes that have none. */
+static bool cool_next(struct pager *pager, uint64_t limit, bool force, bool stuck[STORE_CLASSES])
+{
+	enum store_class class = victim_class(pager, limit);
+
+	for (int i = 0; i <= STORE_CLASSES; i++) {
+		if (!stuck[class] && cool_one(pager, class, force))
+			return true;
+		stuck[class] = true;
+		class = (enum store_class)(i % STORE_CLASSES);
+	}
+	return false;
 }
 
 /* Cools pages until what stays is within goal bytes, then reaps. lock held. */
 static void evict(struct pager *pager, uint64_t goal, bool force)
 {
-	uint64_t bytes = resident_bytes(pager), limit = atomic_load(&pager->limit);
+	uint64_t bytes = resident_bytes(pager), limit = force ? 0 : atomic_load(&pager->limit);
 	uint64_t cooling = (uint64_t)pager->n_limbo * pager->page_size, retired;
+	bool stuck[STORE_CLASSES] = {false};
 	size_t first = pager->n_limbo;
 
-	while (bytes > goal + cooling) {
-		enum store_class class = victim_class(pager, force ? 0 : limit);
-		bool done = cool_one(pager, class, force);
-
-		for (int c = 0; !done && c < STORE_CLASSES; c++)
-			done = cool_one(pager, (enum store_class)c, force);
-		if (!done)
-			break;
+	while (bytes > goal + cooling && cool_next(pager, limit, force, stuck))
 		cooling += pager->page_size;
-	}
 	if (pager->n_limbo > first) {
 		retired = epoch_retire(pager->epoch);
 		for (size_t i = first; i < pager->n_limbo; i++)
@@ -136,16 +168,16 @@ static void evict(struct pager *pager, uint64_t goal, bool force)
 
 void pager_evict_excess(struct pager *pager)
 {
-	uint64_t limit = atomic_load(&pager->limit);
+	uint64_t room = room_for_frames(pager);
 
-	if (resident_bytes(pager) > limit)
-		evict(pager, limit - limit / EVICT_SHARE, false);
+	if (resident_bytes(pager) > room)
+		evict(pager, room - atomic_load(&pager->limit) / EVICT_SHARE, false);
 }
 
 void pager_trim(struct pager *pager)
 {
 	(void)pthread_mutex_lock(&pager->lock);
-	evict(pager, atomic_load(&pager->limit), false);
+	evict(pager, room_for_frames(pager), false);
 	(void)pthread_mutex_unlock(&pager->lock);
 }
 

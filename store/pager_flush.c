@@ -107,7 +107,7 @@ int pager_set_place(struct pager *pager, enum format_space name, uint32_t number
 		atomic_fetch_add(&space->stored_bytes, at.bytes);
 		atomic_fetch_add(&space->stored_pages, 1);
 	}
-	__atomic_store_n(&page->place, place, __ATOMIC_RELAXED); /* pager_prefetch looks on */
+	__atomic_store_n(&page->place, place, __ATOMIC_RELAXED); /* pager_fetch looks on */
 	page->checksum = checksum;
 	pager_note(pager, page, 0); /* what was bad on disk is replaced */
 	page->placed_gen = group->frozen_gen != 0 ? group->frozen_gen : atomic_load(&group->gen);

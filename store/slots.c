@@ -42,6 +42,11 @@ static int decode(const struct format_slot_entry *in, struct slots_entry *out)
 	return out->state <= STORE_SLOT_DEAD ? 0 : ERR_DAMAGED;
 }
 
+uint32_t slots_page(const struct slots *slots, uint32_t slot)
+{
+	return slot / per_page(slots);
+}
+
 int slots_get(struct slots *slots, uint32_t slot, struct slots_entry *entry_out)
 {
 	const void *page;

@@ -60,6 +60,8 @@ int slots_load(struct slots *slots);
 
 /* ERR_ABSENT at or beyond count. */
 int slots_get(struct slots *slots, uint32_t slot, struct slots_entry *entry_out);
+/* The page of the slot table that has it. */
+uint32_t slots_page(const struct slots *slots, uint32_t slot);
 /* Pointer to the value for reading. */
 int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const void **value_out);
 /* First page of the value, and how many pages it has. */

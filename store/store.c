@@ -367,22 +367,6 @@ int store_value(struct store *store, uint32_t slot, enum store_hint hint, const 
 	return slots_value(&store->slots, slot, hint, value_out);
 }
 
-int store_value_prefetch(struct store *store, const uint32_t *slots, size_t n)
-{
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < n; i++) {
-		uint32_t pages, first;
-
-		if (slots[i] >= atomic_load(&store->slots.count))
-			continue;
-		first = slots_value_page(&store->slots, slots[i], &pages);
-		for (uint32_t p = first; err == 0 && p < first + pages; p++)
-			err = pager_prefetch(store->pager, FORMAT_SPACE_VALUE, &p, 1);
-	}
-	return err;
-}
-
 /* --- pages of the layer above --- */
 
 uint32_t store_pages(const struct store *store, enum store_space space)

@@ -225,8 +225,13 @@ int store_value(struct store *store, uint32_t slot, enum store_hint hint, const 
  */
 int store_live_as_of(struct store *store, const uint32_t *slots, size_t n, uint64_t lsn,
 		     bool *live_out);
-/* Starts the reads of the values of n slots together, as far as they are not in memory. */
-int store_value_prefetch(struct store *store, const uint32_t *slots, size_t n);
+/*
+ * Brings the values of n slots into memory, as far as they are on disk alone, with reads that are
+ * issued together; store_entry_prefetch what store_slot_entry looks at. Hints: what cannot be read
+ * says so when it is asked for. Inside store_read_begin/_end.
+ */
+void store_value_prefetch(struct store *store, const uint32_t *slots, size_t n);
+void store_entry_prefetch(struct store *store, const uint32_t *slots, size_t n);
 
 /* --- pages of the layer above --- */
 
@@ -241,6 +246,14 @@ enum store_space {
 uint32_t store_pages(const struct store *store, enum store_space space);
 /* STORE_GRAPH: a page for reading, inside store_read_begin/_end. Zeros where never written. */
 int store_page(struct store *store, uint32_t page, const void **page_out);
+/* STORE_GRAPH: the same page if it is in memory, else NULL. Never waits. */
+const void *store_page_peek(struct store *store, uint32_t page);
+/* Where the page is or would be in memory, for a hint to the processor; NULL beyond the pages. */
+const void *store_page_address(struct store *store, uint32_t page);
+/* Whether the page exists and is on disk alone. */
+bool store_page_is_absent(struct store *store, uint32_t page);
+/* Brings n pages into memory as store_value_prefetch does values. */
+void store_page_prefetch(struct store *store, const uint32_t *pages, size_t n);
 /*
  * STORE_GRAPH: the same page for changing in place; stays in memory until it is published. Inside
  * store_read_begin/_end, and before each group of changes. The caller keeps its own lock on what it

@@ -141,7 +141,7 @@ static void op_slots(struct run *run)
 		(void)store_slot(run->store, slot, &state, &lsn);
 		(void)store_slot_entry(run->store, slot, &entry);
 		(void)store_live_as_of(run->store, &slot, 1, lsn, &live);
-		(void)store_value_prefetch(run->store, &slot, 1);
+		store_value_prefetch(run->store, &slot, 1);
 		if (store_value(run->store, slot, STORE_HINT_SCAN, &value) == 0)
 			memcpy(back, value, size);
 	}

@@ -58,6 +58,29 @@ static void compare(struct candset *set, const struct model *model)
 		assert_true(set->items[i].slot <= CANDSET_SLOT);
 }
 
+/* A candidate whose turn was put off comes again, before those that are farther. */
+static void taken_and_put_back(void **state)
+{
+	struct candset set = {0};
+
+	(void)state;
+	assert_int_equal(candset_start(&set, 4), 0);
+	for (uint32_t slot = 1; slot <= 4; slot++)
+		candset_add(&set, (float)slot, slot, false);
+	assert_int_equal(candset_peek(&set), 1);
+	assert_int_equal(candset_take(&set), 1);
+	assert_int_equal(candset_peek(&set), 2);
+	set.items[2].slot |= CANDSET_EXPANDED; /* the third takes its turn */
+	candset_put_back(&set, 0);
+	assert_true(candset_check(&set));
+	for (uint32_t slot = 1; slot <= 4; slot += slot == 2 ? 2 : 1) {
+		assert_int_equal(candset_peek(&set), slot);
+		assert_int_equal(candset_take(&set), slot);
+	}
+	assert_int_equal(candset_peek(&set), CANDSET_SLOT);
+	candset_release(&set);
+}
+
 static void random_against_model(void **state)
 {
 	struct candset set = {0};
@@ -227,6 +250,7 @@ static void memory_runs_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(taken_and_put_back),
 		cmocka_unit_test(random_against_model),
 		cmocka_unit_test(takes_nearest_unexpanded),
 		cmocka_unit_test(tombstones_do_not_crowd_out),

@@ -45,7 +45,8 @@ static void changes_are_read_back(void **state)
 			record[word] = slots[i] + word;
 		}
 	}
-	nodes->ops->prefetch(nodes, slots, sizeof(slots) / sizeof(slots[0]));
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+		nodes->ops->prefetch(nodes, slots[i]);
 	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
 		const uint32_t *record;
 

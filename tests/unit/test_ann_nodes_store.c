@@ -46,7 +46,7 @@ static void test_records(void **state)
 		assert_int_equal(nodes->ops->read(nodes, slot, &record), 0);
 		for (uint32_t i = 0; i <= CAP; i++)
 			assert_int_equal(record[i], slot % 3 == 0 ? word_of(slot, i) : 0);
-		nodes->ops->prefetch(nodes, &slot, 1);
+		nodes->ops->prefetch(nodes, slot);
 	}
 	nodes->ops->read_end(nodes);
 	nodes->ops->free(nodes);

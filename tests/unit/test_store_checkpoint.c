@@ -772,7 +772,8 @@ static void test_no_room_for_threads(void **state)
 		err = store_fixture_try_open(&f);
 		assert_int_equal(setrlimit(RLIMIT_AS, &before), 0);
 		assert_true(err == 0 || err == ERR_NOMEM);
-		no_thread += err != 0 && strstr(f.msg.text, "thread cannot be started") != NULL;
+		no_thread += err != 0 &&
+			     strstr(f.msg.text, "threads for checkpoints cannot") != NULL;
 	}
 	assert_int_equal(err, 0);
 	assert_true(no_thread >= 2);

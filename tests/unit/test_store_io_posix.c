@@ -414,6 +414,39 @@ static void test_read_batch(void **state)
 	mem_free(bytes);
 }
 
+/* Past the kernel's cache: what was just written, more than go at once, and those that cannot go so. */
+static void test_read_batch_past_the_cache(void **state)
+{
+	enum { PIECES = 150, UNALIGNED = 40, BEYOND = 90 };
+	struct store_io *io = open_store();
+	uint8_t *bytes = pattern(HEAD_BYTES, 0), *bufs = mem_alloc_aligned(4096, PIECES * 4096);
+	static struct store_io_read reads[PIECES];
+
+	(void)state;
+	io_posix_set_kernel_cache(io, HEAD_BYTES - 1);
+	for (int round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < PIECES; i++)
+			reads[i] = (struct store_io_read){(i * 7) % (HEAD_BYTES / 4096) * 4096ull,
+							  bufs + i * 4096, 4096, 77};
+		reads[UNALIGNED].offset += 8;
+		reads[UNALIGNED].length -= 8;
+		reads[BEYOND].offset = HEAD_BYTES;
+		bytes[round] ^= 0xff;
+		assert_int_equal(io->ops->write(io, 0, bytes, 4096), 0);
+		memset(bufs, 0, PIECES * 4096);
+		io->ops->read_batch(io, reads, PIECES);
+		for (unsigned i = 0; i < PIECES; i++) {
+			assert_int_equal(reads[i].result, i == BEYOND ? ERR_DAMAGED : 0);
+			if (i != BEYOND)
+				assert_memory_equal(reads[i].buf, bytes + reads[i].offset,
+						    reads[i].length);
+		}
+	}
+	close_io(io);
+	mem_free(bytes);
+	mem_free(bufs);
+}
+
 static void test_error_classes(void **state)
 {
 	static const int pairs[][2] = {
@@ -933,6 +966,7 @@ int main(void)
 		TEST(test_read_only),
 		TEST(test_read_write),
 		TEST(test_read_batch),
+		TEST(test_read_batch_past_the_cache),
 		TEST(test_error_classes),
 		TEST(test_size_limit),
 		TEST(test_failed_sync),

@@ -140,7 +140,10 @@ static void test_eviction(void **state)
 	pager_fixture_new(&w, 64 * PAGER_FIXTURE_PAGE);
 	for (uint32_t page = 0; page < PAGES; page++)
 		fill(&w, page, (uint8_t)page);
-	/* dirty pages stay, whatever the limit */
+	/* dirty pages stay, whatever the limit, and when all that can go is to go */
+	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) ==
+		    PAGES * PAGER_FIXTURE_PAGE);
+	pager_drop(w.pager);
 	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) ==
 		    PAGES * PAGER_FIXTURE_PAGE);
 	pager_freeze(w.pager, PAGER_META);
@@ -154,6 +157,35 @@ static void test_eviction(void **state)
 	pager_drop(w.pager);
 	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) == 0);
 	assert_true(atomic_load(&w.pager->evictions[STORE_CLASS_VECTOR]) > 2 * PAGES);
+	pager_fixture_free(&w);
+}
+
+/* Changed pages beyond the limit do not push out what is read: an eighth of the limit is left to it. */
+static void test_room_beside_changed_pages(void **state)
+{
+	struct pager_fixture w;
+	void *bytes;
+
+	(void)state;
+	pager_fixture_new(&w, 64 * PAGER_FIXTURE_PAGE);
+	for (uint32_t page = 0; page < 100; page++)
+		fill(&w, page, (uint8_t)page);
+	pager_freeze(w.pager, PAGER_META);
+	publish(&w);
+	pager_drop(w.pager);
+	for (uint32_t page = 0; page < 300; page++) {
+		epoch_enter(w.epoch);
+		assert_int_equal(pager_change(w.pager, FORMAT_SPACE_GRAPH, page, &bytes), 0);
+		epoch_leave(w.epoch);
+	}
+	assert_true(atomic_load(&w.pager->misses[STORE_CLASS_VECTOR]) == 0);
+	for (int round = 0; round < 10; round++)
+		for (uint32_t page = 1; page <= 7; page++)
+			expect(w.pager, w.epoch, page, (uint8_t)page);
+	assert_int_equal(atomic_load(&w.pager->misses[STORE_CLASS_VECTOR]), 7);
+	for (uint32_t page = 1; page < 100; page++)
+		expect(w.pager, w.epoch, page, (uint8_t)page);
+	assert_true(atomic_load(&w.pager->resident[STORE_CLASS_VECTOR]) <= 10 * PAGER_FIXTURE_PAGE);
 	pager_fixture_free(&w);
 }
 
@@ -661,6 +693,7 @@ int main(void)
 		cmocka_unit_test(test_flush_writes_what_it_froze),
 		cmocka_unit_test(test_unfreeze),
 		cmocka_unit_test(test_eviction),
+		cmocka_unit_test(test_room_beside_changed_pages),
 		cmocka_unit_test(test_readers_keep_their_pages),
 		cmocka_unit_test(test_tall_map),
 		cmocka_unit_test(test_map_is_bounded),

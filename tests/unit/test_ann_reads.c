@@ -1,0 +1,172 @@
+/*
+ * What a search reads from disk, and in how many rounds: the nodes of several candidates together, all
+ * vectors of the ranking together, the ids in two rounds; nothing when all is in memory.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ann/collection.h"
+#include "tests/support/ann_fixture.h"
+
+#define DIM 256u /* four vectors a page */
+#define N 3000u
+#define K 10u
+#define EFFORT 40u
+#define QUERIES 20u
+
+static const struct ann_opts by_hand = {.threads = 1, .effort = EFFORT};
+
+/* A disk that counts: each call that reads the head is a round. */
+static struct {
+	struct store_io_ops ops;
+	const struct store_io_ops *real;
+	size_t rounds, pieces, single;
+} disk;
+
+static int counted_read(struct store_io *io, uint64_t offset, void *buf, size_t len)
+{
+	disk.rounds++;
+	disk.pieces++;
+	disk.single++;
+	return disk.real->read(io, offset, buf, len);
+}
+
+static void counted_read_batch(struct store_io *io, struct store_io_read *reads, size_t n)
+{
+	disk.rounds++;
+	disk.pieces += n;
+	disk.real->read_batch(io, reads, n);
+}
+
+static void count_from_now(struct ann_fixture *fixture)
+{
+	if (fixture->io->ops != &disk.ops) {
+		disk.real = fixture->io->ops;
+		disk.ops = *disk.real;
+		disk.ops.read = counted_read;
+		disk.ops.read_batch = counted_read_batch;
+		fixture->io->ops = &disk.ops;
+	}
+	disk.rounds = disk.pieces = disk.single = 0;
+}
+
+static void vector_of(uint32_t i, float *vector)
+{
+	struct ann_random random = {i + 1};
+
+	ann_random_vector(&random, vector, DIM, 200);
+}
+
+/* A published collection, opened again: everything is on disk alone. */
+static void new_stored(struct ann_fixture *fixture)
+{
+	ann_fixture_new(fixture, ANN_L2, DIM, &by_hand);
+	for (uint32_t i = 0; i < N; i++) {
+		float vector[DIM];
+		char id[16];
+
+		vector_of(i, vector);
+		snprintf(id, sizeof(id), "%u", i);
+		assert_int_equal(ann_fixture_put(fixture->ann, id, vector, DIM), 0);
+	}
+	ann_fixture_index(fixture->ann);
+	ann_fixture_reopen(fixture, false);
+	fixture->ann->scan_max = 0;
+}
+
+static void ask(struct ann_fixture *fixture, uint32_t i)
+{
+	struct ann_query spec = {.k = K};
+	struct ann_answer answer;
+	float query[DIM];
+
+	vector_of(i, query);
+	assert_int_equal(ann_search(fixture->ann, query, 1, &spec, &answer, NULL), 0);
+	assert_int_equal(answer.first[1], K);
+	ann_answer_release(&answer);
+}
+
+static void test_nothing_is_in_memory(void **state)
+{
+	struct ann_fixture fixture;
+	size_t rounds = 0, pieces = 0;
+
+	(void)state;
+	new_stored(&fixture);
+	for (uint32_t q = 0; q < QUERIES; q++) {
+		store_drop_caches(fixture.store);
+		count_from_now(&fixture);
+		ask(&fixture, N + q);
+		/* reads one by one would be as many rounds as pieces */
+		rounds += disk.rounds;
+		pieces += disk.pieces;
+		assert_true(disk.single <= 1); /* the directory of ids */
+	}
+	/* EFFORT vectors or so, nearly as many nodes, K entries of the slot table, K buckets */
+	assert_true(pieces > QUERIES * 2 * EFFORT);
+	assert_true(rounds < QUERIES * (EFFORT / 4 + 6));
+	ann_fixture_free(&fixture);
+}
+
+static void test_ranking_is_one_round(void **state)
+{
+	struct ann_fixture fixture;
+	struct store_stats before, after;
+	struct ann_nodes *nodes;
+
+	(void)state;
+	new_stored(&fixture);
+	nodes = fixture.ann->index.nodes;
+	for (uint32_t q = 0; q < QUERIES; q++) {
+		const uint32_t *record;
+		struct store_entry entry;
+
+		store_drop_caches(fixture.store);
+		nodes->ops->read_begin(nodes);
+		for (uint32_t slot = 0; slot < N; slot++) {
+			assert_int_equal(nodes->ops->read(nodes, slot, &record), 0);
+			assert_int_equal(store_slot_entry(fixture.store, slot, &entry), 0);
+		}
+		nodes->ops->read_end(nodes);
+		count_from_now(&fixture);
+		store_get_stats(fixture.store, &before);
+		ask(&fixture, N + q);
+		store_get_stats(fixture.store, &after);
+		assert_int_equal(disk.rounds, 1);
+		assert_int_equal(after.misses[STORE_CLASS_GRAPH], before.misses[STORE_CLASS_GRAPH]);
+		assert_int_equal(after.misses[STORE_CLASS_MAP], before.misses[STORE_CLASS_MAP]);
+		assert_true(after.misses[STORE_CLASS_VECTOR] > before.misses[STORE_CLASS_VECTOR]);
+	}
+	ann_fixture_free(&fixture);
+}
+
+static void test_all_is_in_memory(void **state)
+{
+	struct ann_fixture fixture;
+
+	(void)state;
+	new_stored(&fixture);
+	for (uint32_t q = 0; q < QUERIES; q++)
+		ask(&fixture, N + q);
+	count_from_now(&fixture);
+	for (uint32_t q = 0; q < QUERIES; q++)
+		ask(&fixture, N + q);
+	assert_int_equal(disk.rounds, 0);
+	ann_fixture_free(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nothing_is_in_memory),
+		cmocka_unit_test(test_ranking_is_one_round),
+		cmocka_unit_test(test_all_is_in_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
