@@ -8,10 +8,10 @@
 #include <math.h>
 #include <stdio.h>
 
-#define WIDTH 760.0
+#define WIDTH 920.0
 #define HEIGHT 480.0
 #define LEFT 70.0
-#define RIGHT 20.0
+#define RIGHT 180.0
 #define TOP 70.0
 #define BOTTOM 60.0
 
@@ -129,18 +129,19 @@ static void draw_curve(const struct frame *frame, const struct chart_curve *curv
 
 static void legend(const struct frame *frame, const struct chart *chart)
 {
-	double y = HEIGHT - BOTTOM - 14 - 20 * (double)(chart->n > 0 ? chart->n - 1 : 0);
+	/* Beside the curves. */
+	double x = WIDTH - RIGHT + 10, y = TOP + 22;
 
 	fprintf(frame->out,
-		"<rect class=\"back\" x=\"%.1f\" y=\"%.1f\" width=\"190\" height=\"%.1f\" "
+		"<rect class=\"back\" x=\"%.1f\" y=\"%.1f\" width=\"165\" height=\"%.1f\" "
 		"opacity=\"0.85\"/>\n",
-		LEFT + 6, y - 15, 20.0 * (double)chart->n + 4);
+		x, y - 15, 20.0 * (double)chart->n + 4);
 	for (size_t i = 0; i < chart->n; i++, y += 20)
 		fprintf(frame->out,
 			"<polyline class=\"c%u%s\" points=\"%.1f,%.1f %.1f,%.1f\"/>"
 			"<text class=\"text\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
-			chart->curves[i].colour, chart->curves[i].dashed ? " dashed" : "",
-			LEFT + 12, y - 4, LEFT + 42, y - 4, LEFT + 50, y, chart->curves[i].label);
+			chart->curves[i].colour, chart->curves[i].dashed ? " dashed" : "", x + 6,
+			y - 4, x + 36, y - 4, x + 44, y, chart->curves[i].label);
 }
 
 /* The limits of all points, with a little room. false: nothing to draw. */
