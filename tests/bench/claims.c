@@ -54,6 +54,14 @@ double claims_median(double *values, size_t n)
 	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+void claims_field(FILE *out, double *values, size_t n, int digits, const char *unit)
+{
+	double median = claims_median(values, n);
+
+	fprintf(out, "| %.*f %s(%.*f – %.*f) ", digits, median, unit, digits, values[0], digits,
+		values[n - 1]);
+}
+
 uint64_t claims_random(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15u;

@@ -18,8 +18,10 @@ extern unsigned claims_rounds;
 /* Ends the program with a line on stderr unless err is 0. */
 void claims_must(int err, const char *what);
 void *claims_alloc(size_t count, size_t size);
-/* Median of values, which are sorted; lowest and highest are then at both ends. */
+/* Sorts the values. */
 double claims_median(double *values, size_t n);
+/* A field of a table: "| median UNIT(lowest – highest) ". */
+void claims_field(FILE *out, double *values, size_t n, int digits, const char *unit);
 uint64_t claims_random(uint64_t *state);
 
 struct claims_store {

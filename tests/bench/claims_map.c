@@ -98,14 +98,11 @@ static void one_page_size(FILE *out, struct mapped *m, size_t page)
 		munmap(map, FILE_BYTES);
 	}
 	fprintf(out, "| %zu KiB ", page / 1024);
-	for (unsigned way = 0; way < 2; way++)
-		fprintf(out, "| %.2f (%.2f – %.2f) ", claims_median(warm[way], claims_rounds),
-			warm[way][0], warm[way][claims_rounds - 1]);
-	fprintf(out, "| %.2f (%.2f – %.2f) ", claims_median(again, claims_rounds), again[0],
-		again[claims_rounds - 1]);
-	for (unsigned way = 0; way < 2; way++)
-		fprintf(out, "| %.0f (%.0f – %.0f) ", claims_median(disk[way], claims_rounds),
-			disk[way][0], disk[way][claims_rounds - 1]);
+	claims_field(out, warm[0], claims_rounds, 2, "");
+	claims_field(out, warm[1], claims_rounds, 2, "");
+	claims_field(out, again, claims_rounds, 2, "");
+	claims_field(out, disk[0], claims_rounds, 0, "");
+	claims_field(out, disk[1], claims_rounds, 0, "");
 	fprintf(out, "|\n");
 	fflush(out);
 }

@@ -53,11 +53,12 @@ static void one_size(FILE *out, uint32_t page_size, uint32_t dim, const float *v
 		warm[r] = read_some(&s, n, READS_WARM, vector, r + 200) * 1e6;
 		claims_close(&s);
 	}
-	fprintf(out, "| %u | %u KiB | %.3f | %.0f | %.1f (%.1f – %.1f) | %.0f (%.0f – %.0f) |\n",
-		dim, page_size / 1024,
+	fprintf(out, "| %u | %u KiB | %.3f | %.0f ", dim, page_size / 1024,
 		(double)(stats.file_bytes - stats.free_bytes) / ((double)n * dim * sizeof(float)),
-		n / seconds, claims_median(warm, claims_rounds), warm[0], warm[claims_rounds - 1],
-		claims_median(disk, claims_rounds), disk[0], disk[claims_rounds - 1]);
+		n / seconds);
+	claims_field(out, warm, claims_rounds, 1, "");
+	claims_field(out, disk, claims_rounds, 0, "");
+	fprintf(out, "|\n");
 	fflush(out);
 	mem_free(vector);
 	claims_remove("pages");

@@ -175,8 +175,8 @@ static void log_pairs(FILE *out, const char *what, uint32_t dim, uint32_t n,
 	}
 	fprintf(out, "| %s, %u dimensions | %.0f | %.0f ", what, dim,
 		claims_median(with, claims_rounds), claims_median(without, claims_rounds));
-	fprintf(out, "| %.1f %% (%.1f – %.1f) |\n", claims_median(costs, claims_rounds), costs[0],
-		costs[claims_rounds - 1]);
+	claims_field(out, costs, claims_rounds, 1, "% ");
+	fprintf(out, "|\n");
 	fflush(out);
 	synth_free(synth);
 	mem_free(vectors);
