@@ -55,6 +55,9 @@ store_cflags = $(eval store_cflags := $$(call pkg,cflags,liblz4 libxxhash))$(sto
 store_libs = $(eval store_libs := $$(call pkg,libs,liblz4 libxxhash))$(store_libs)
 cmocka_libs = $(eval cmocka_libs := $$(call pkg,libs,cmocka))$(cmocka_libs)
 libs = $(store_libs) -lm
+# libfuse ends its threads with pthread_cancel, and the C library loads this for it when that happens:
+# in little memory too late, and the program dies of it.
+unwinder := -Wl,--push-state,--no-as-needed -lgcc_s -Wl,--pop-state
 
 # --- sources -------------------------------------------------------------------------------------
 
@@ -243,7 +246,7 @@ demo-programs: $(B)/tests/demo/demo
 fuzz-programs: $(call programs,$(fuzz_src))
 
 $(program): $(call objects,$(fs_src)) $(libann) $(libstore)
-	$(link) $(fuse_libs) $(libs)
+	$(link) $(fuse_libs) $(libs) $(unwinder)
 
 $(libstore): $(call objects,$(store_src))
 	$(archive)
