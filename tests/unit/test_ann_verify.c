@@ -169,6 +169,7 @@ static void test_ids(void **state)
 		assert_int_equal(ann_search(fixture.ann, query, 1, &spec, &answer, &msg),
 				 ERR_DAMAGED);
 		assert_non_null(strstr(msg.text, "the id of slot 5 is none"));
+		ann_answer_release(&answer);
 		ann_fixture_free(&fixture);
 	}
 	free(entries);
