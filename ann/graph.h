@@ -25,6 +25,7 @@
 
 #define GRAPH_STRIPES TABLE_STRIPES
 #define GRAPH_ENTRIES 16u
+#define GRAPH_NEAR 64u
 
 /* State of a slot as the graph sees it; one atomic byte a slot. */
 enum graph_state {
@@ -71,8 +72,11 @@ struct graph {
 	pthread_mutex_t entries_lock;
 	_Atomic uint32_t entries[GRAPH_ENTRIES]; /* where searches start; valid up to n_entries */
 	_Atomic uint32_t n_entries;
+	/* Where a search goes on from the entry nearest to its query; valid up to n_near. */
+	_Atomic uint32_t near[GRAPH_ENTRIES][GRAPH_NEAR];
+	_Atomic uint32_t n_near[GRAPH_ENTRIES];
 	_Atomic bool empty;	   /* no slot was LINKED when entries were last looked for */
-	_Atomic uint64_t inserted; /* since graph_init; better entries are chosen as it doubles */
+	_Atomic uint64_t inserted; /* since graph_init; entries are chosen anew as it grows */
 	_Atomic uint64_t distances, hops; /* counters, added to once a search */
 };
 int graph_init(struct graph *graph, const struct graph_params *params, struct ann_nodes *nodes,
@@ -116,8 +120,9 @@ int graph_repair(struct graph *graph, struct graph_scratch *scratch, uint32_t sl
 int graph_sweep(struct graph *graph, struct graph_scratch *scratch, uint32_t first, uint32_t end);
 
 /*
- * Chooses entry points anew: LINKED slots, as central and as spread as a sample tells. Some hundred
- * microseconds. Inserts and repairs do this by themselves when it is due.
+ * Chooses entry points anew: LINKED slots, as central and as spread as a sample tells. Some
+ * milliseconds. Inserts and repairs do this by themselves when it is due; after the states of a graph
+ * that was loaded are set it must be called once.
  */
 void graph_choose_entries(struct graph *graph, uint32_t slots);
 

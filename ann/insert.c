@@ -16,7 +16,7 @@
 #include "store/base.h"
 #include "store/err.h"
 
-/* Inserts before entries are chosen for the first time; then whenever their number doubles. */
+/* Inserts before entries are chosen for the first time; then eight times as their number doubles. */
 #define INSERT_FIRST_ENTRIES 64u
 /* Candidates looked at for each link that may be chosen; more change little but cost. */
 #define INSERT_POOL 4u
@@ -59,12 +59,17 @@ static int link_both_ways(struct graph *graph, struct graph_scratch *scratch, ui
 	return err;
 }
 
-/* The graph has grown: entries that were chosen from a part of it may be improved on. */
+/* The graph has grown: entries that were chosen from a part of it know nothing of the rest. */
 static void count_insert(struct graph *graph)
 {
 	uint64_t n = 1 + atomic_fetch_add_explicit(&graph->inserted, 1, memory_order_relaxed);
+	uint64_t step = INSERT_FIRST_ENTRIES / 8;
 
-	if (n >= INSERT_FIRST_ENTRIES && is_power_of_two(n))
+	if (n < INSERT_FIRST_ENTRIES)
+		return;
+	while (16 * step <= n)
+		step *= 2;
+	if (n % step == 0)
 		graph_choose_entries(graph, scratch_limit(graph));
 }
 

@@ -104,18 +104,27 @@ static float point_distance(const struct graph *graph, const struct scratch_poin
 	return tame(2 * (top + distance - sqrtf(tame(top - a->norm)) * sqrtf(tame(top - b->norm))));
 }
 
+static struct scratch_point code_point_of(const struct graph *graph, uint32_t slot)
+{
+	struct scratch_point point = {.code = codes_at(graph->codes, slot)};
+
+	if (graph->quant->metric == ANN_IP)
+		point.norm = tame(-quant_between(graph->quant, point.code, point.code));
+	return point;
+}
+
 /* With the full vector where links are chosen by those and it can be read. Read bracket held. */
 static struct scratch_point point_of(const struct graph *graph, uint32_t slot)
 {
-	struct scratch_point point = {.code = codes_at(graph->codes, slot)};
 	const struct quant *quant = graph->quant;
+	struct scratch_point point;
+	const float *vector = NULL;
 
-	if (!graph->by_vector || graph->nodes->ops->vector(graph->nodes, slot, &point.vector) != 0)
-		point.vector = NULL;
-	if (point.vector != NULL && quant->metric != ANN_L2)
-		point.norm = tame(quant->kernels->dot(point.vector, point.vector, quant->dim));
-	else if (quant->metric == ANN_IP)
-		point.norm = tame(-quant_between(quant, point.code, point.code));
+	if (!graph->by_vector || graph->nodes->ops->vector(graph->nodes, slot, &vector) != 0)
+		return code_point_of(graph, slot);
+	point = (struct scratch_point){.code = codes_at(graph->codes, slot), .vector = vector};
+	if (quant->metric != ANN_L2)
+		point.norm = tame(quant->kernels->dot(vector, vector, quant->dim));
 	return point;
 }
 
@@ -131,6 +140,13 @@ float links_distance(const struct graph *graph, uint32_t a, uint32_t b)
 	distance = point_distance(graph, &x, &y, x.norm > y.norm ? x.norm : y.norm);
 	nodes->ops->read_end(nodes);
 	return distance;
+}
+
+float links_code_distance(const struct graph *graph, uint32_t a, uint32_t b)
+{
+	struct scratch_point x = code_point_of(graph, a), y = code_point_of(graph, b);
+
+	return point_distance(graph, &x, &y, x.norm > y.norm ? x.norm : y.norm);
 }
 
 struct pair_ctx {

@@ -34,6 +34,8 @@ void links_sort(struct graph_hit *hits, size_t n, uint32_t node);
  * square root: l2 squared, 1 - cos, and under inner product l2 squared of lifted vectors (links.c).
  */
 float links_distance(const struct graph *graph, uint32_t a, uint32_t b);
+/* The same by the codes, whatever links are chosen by: nothing is read. */
+float links_code_distance(const struct graph *graph, uint32_t a, uint32_t b);
 
 /*
  * Chooses up to degree links for slot among n distinct slots; those that are slot itself or are not

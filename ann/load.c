@@ -153,6 +153,8 @@ int load_index(struct ann *ann, uint32_t dim, struct err_msg *note_out)
 			break;
 	}
 	mem_free(bitmap);
+	if (err == 0 && atomic_load(&ann->index.linked) > 0)
+		graph_choose_entries(&ann->index.graph, slots);
 	return err;
 }
 

@@ -9,7 +9,7 @@ static uint32_t record_room(const struct graph *graph)
 	uint32_t cap = graph->nodes->cap > graph->params.cap ? graph->nodes->cap :
 							       graph->params.cap;
 
-	return (cap > GRAPH_ENTRIES ? cap : GRAPH_ENTRIES) + 1;
+	return (cap > GRAPH_NEAR ? cap : GRAPH_NEAR) + 1;
 }
 
 int graph_scratch_new(const struct graph *graph, struct graph_scratch **scratch_out)

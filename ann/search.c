@@ -17,9 +17,10 @@
 #include "store/err.h"
 #include "store/mem.h"
 
-#define SEARCH_ASK_EVERY 64u  /* hops between two questions whether to go on */
-#define SEARCH_SEEN_A_HOP 16u /* new neighbours a hop, about */
-#define SEARCH_AHEAD 16u      /* candidates looked at when one is on disk alone */
+#define SEARCH_ASK_EVERY 64u	 /* hops between two questions whether to go on */
+#define SEARCH_SEEN_A_HOP 16u	 /* new neighbours a hop, about */
+#define SEARCH_EFFORT_A_HEAD 48u /* a wide search looks at what is kept with more entries */
+#define SEARCH_AHEAD 16u	 /* candidates looked at when one is on disk alone */
 
 /*
  * Keeps the slots that are in the graph and new to this search, in scratch->fresh. Whether a slot is
@@ -59,16 +60,48 @@ static void measure(const struct graph *graph, struct graph_scratch *scratch,
 	}
 }
 
-static void start_at_entries(struct graph *graph, struct graph_scratch *scratch,
-			     const struct quant_query *query, uint32_t limit)
+/* Copies up to most slots that a number says are valid. */
+static uint32_t copy_slots(const _Atomic uint32_t *slots, const _Atomic uint32_t *number,
+			   uint32_t most, uint32_t *out)
 {
-	uint32_t entries[GRAPH_ENTRIES];
-	uint32_t n = atomic_load_explicit(&graph->n_entries, memory_order_acquire);
+	uint32_t n = atomic_load_explicit(number, memory_order_acquire);
 
-	n = n < GRAPH_ENTRIES ? n : GRAPH_ENTRIES;
+	n = n < most ? n : most;
 	for (uint32_t i = 0; i < n; i++)
-		entries[i] = atomic_load_explicit(&graph->entries[i], memory_order_relaxed);
-	measure(graph, scratch, query, keep_new(graph, scratch, limit, entries, n));
+		out[i] = atomic_load_explicit(&slots[i], memory_order_relaxed);
+	return n;
+}
+
+static uint32_t index_of(const uint32_t *slots, uint32_t n, uint32_t slot)
+{
+	uint32_t i = 0;
+
+	while (i + 1 < n && slots[i] != slot)
+		i++;
+	return i;
+}
+
+/* The entries, and what is kept with those nearest to the query, become candidates. */
+static void start_at_entries(struct graph *graph, struct graph_scratch *scratch,
+			     const struct search_walk *walk, uint32_t limit)
+{
+	uint32_t entries[GRAPH_ENTRIES], near[GRAPH_NEAR];
+	struct graph_hit heads[GRAPH_ENTRIES];
+	uint32_t n = copy_slots(graph->entries, &graph->n_entries, GRAPH_ENTRIES, entries);
+	uint32_t n_heads = keep_new(graph, scratch, limit, entries, n);
+	uint32_t n_open = 1 + walk->effort / SEARCH_EFFORT_A_HEAD;
+
+	measure(graph, scratch, walk->query, n_heads);
+	for (uint32_t i = 0; i < n_heads; i++)
+		heads[i] = (struct graph_hit){scratch->fresh_distances[i], scratch->fresh[i]};
+	links_sort(heads, n_heads, 0);
+	for (uint32_t i = 0; i < n_heads && i < n_open; i++) {
+		uint32_t entry = index_of(entries, n, heads[i].slot);
+		uint32_t n_near = copy_slots(graph->near[entry], &graph->n_near[entry], GRAPH_NEAR,
+					     near);
+
+		measure(graph, scratch, walk->query, keep_new(graph, scratch, limit, near, n_near));
+	}
 }
 
 /*
@@ -155,9 +188,9 @@ static int walk_from_entries(struct graph *graph, struct graph_scratch *scratch,
 {
 	int err = 0;
 
-	start_at_entries(graph, scratch, walk->query, limit);
+	start_at_entries(graph, scratch, walk, limit);
 	if (scratch->cands.n == 0 && entries_renew(graph, limit))
-		start_at_entries(graph, scratch, walk->query, limit);
+		start_at_entries(graph, scratch, walk, limit);
 	while (err == 0 && candset_peek(&scratch->cands) != CANDSET_SLOT) {
 		if (walk->cancelled != NULL && scratch->hops % SEARCH_ASK_EVERY == 0 &&
 		    walk->cancelled(walk->ctx))
