@@ -106,7 +106,7 @@ test: ## everything: checks, unit, mount and crash tests, then again under the s
 		mount-programs
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=thread all mount-programs thread-programs
 	$(quiet)$(MAKE) --no-print-directory fuzz-build
-	$(quiet)scripts/run-tests check unit mutants torture fuzz recall mount crash unit@address,undefined \
+	$(quiet)scripts/run-tests check unit mutants torture fuzz recall mount package crash unit@address,undefined \
 		mount@address,undefined mount@thread threads@thread
 
 .PHONY: test-quick
@@ -194,18 +194,26 @@ check-format: ## the source is formatted as .clang-format says
 format: ## formats the source
 	$(quiet)scripts/check-format --fix
 
+man_pages := $(sort $(wildcard docs/man/*.[1-8]))
+.PHONY: man
+man: ## makes the manual pages of their sources, docs/man/*.scd
+	$(quiet)scripts/man-pages
+
 .PHONY: install
 install: $(program) ## installs below DESTDIR and PREFIX (/usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(foreach n,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
 	install -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/vecfs
 	for name in mkfs.vecfs fsck.vecfs mount.fuse.vecfs; do \
 		ln -sf ../bin/vecfs $(DESTDIR)$(PREFIX)/sbin/$$name || exit 1; done
-	install -m 644 docs/man/vecfs.1 $(DESTDIR)$(PREFIX)/share/man/man1/vecfs.1
+	for page in $(notdir $(man_pages)); do install -m 644 docs/man/$$page \
+		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page || exit 1; done
 
 .PHONY: uninstall
 uninstall: ## removes what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/vecfs $(DESTDIR)$(PREFIX)/share/man/man1/vecfs.1
+	rm -f $(DESTDIR)$(PREFIX)/bin/vecfs
+	for page in $(notdir $(man_pages)); do \
+		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page || exit 1; done
 	for name in mkfs.vecfs fsck.vecfs mount.fuse.vecfs; do \
 		rm -f $(DESTDIR)$(PREFIX)/sbin/$$name || exit 1; done
 
