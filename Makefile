@@ -194,28 +194,17 @@ check-format: ## the source is formatted as .clang-format says
 format: ## formats the source
 	$(quiet)scripts/check-format --fix
 
-man_pages := $(sort $(wildcard docs/man/*.[1-8]))
 .PHONY: man
 man: ## makes the manual pages of their sources, docs/man/*.scd
 	$(quiet)scripts/man-pages
 
 .PHONY: install
 install: $(program) ## installs below DESTDIR and PREFIX (/usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin
-	install -d $(foreach n,1 5 8,$(DESTDIR)$(PREFIX)/share/man/man$(n))
-	install -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/vecfs
-	for name in mkfs.vecfs fsck.vecfs mount.fuse.vecfs; do \
-		ln -sf ../bin/vecfs $(DESTDIR)$(PREFIX)/sbin/$$name || exit 1; done
-	for page in $(notdir $(man_pages)); do install -m 644 docs/man/$$page \
-		$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page || exit 1; done
+	$(quiet)scripts/install $(program) "$(DESTDIR)" "$(PREFIX)"
 
 .PHONY: uninstall
 uninstall: ## removes what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/vecfs
-	for page in $(notdir $(man_pages)); do \
-		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page || exit 1; done
-	for name in mkfs.vecfs fsck.vecfs mount.fuse.vecfs; do \
-		rm -f $(DESTDIR)$(PREFIX)/sbin/$$name || exit 1; done
+	$(quiet)scripts/install --remove $(program) "$(DESTDIR)" "$(PREFIX)"
 
 .PHONY: clean
 clean: ## removes everything that was built
