@@ -206,6 +206,10 @@ install: $(program) ## installs below DESTDIR and PREFIX (/usr/local)
 uninstall: ## removes what install put there
 	$(quiet)scripts/install --remove $(program) "$(DESTDIR)" "$(PREFIX)"
 
+.PHONY: deb
+deb: $(program) ## a Debian package of the program, in build/
+	$(quiet)scripts/build-deb $(program) build
+
 .PHONY: clean
 clean: ## removes everything that was built
 	rm -rf build vecfs

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Completion: bash, and zsh and fish where they are, propose the commands, options, values and files
 # that the program takes. What the program's help lists, each of them knows.
+# shellcheck disable=SC2046,SC2086 # lists of words
+# shellcheck disable=SC2016,SC2317 # what other shells run; functions that are given by name
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/package/lib-package.sh

@@ -87,7 +87,9 @@ done < <(grep -v '^#' "$root/usr/share/doc/vecfs/fstab.example")
 unit=$root/usr/lib/systemd/system/vecfs@.service
 line=$(sed -n 's/^ExecStart=//p' "$unit")
 line=${line//%f/$mnt}
+# shellcheck disable=SC2016 # names that stand in the unit
 line=${line//'${STORE}'/$work/s}
+# shellcheck disable=SC2016
 line=${line//'${OPTIONS}'/defaults}
 # shellcheck disable=SC2086 # words
 "$root"$line && [ -e "$mnt/vectors/one" ]
