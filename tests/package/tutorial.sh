@@ -6,7 +6,7 @@
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib.sh
-. "$here/lib.sh"
+. "$here/../mount/lib.sh"
 tests_begin
 top=$(cd "$here/../.." && pwd)
 mkdir "$scratch/bin"
