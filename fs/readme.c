@@ -39,18 +39,23 @@ static void write_part(struct text *text, uint32_t dim)
 			  "  od -An -v -tf4 vectors/readme-first | head -n 2\n\n");
 }
 
-static void query_part(struct text *text, uint32_t dim, const char *id)
+/* The kernel opens nothing for writing on a read-only mount, so not run either. */
+static void query_part(struct text *text, uint32_t dim, const char *id, bool read_only)
 {
-	text_format(
-		text,
-		"Ask for the 3 nearest neighbours of a stored vector\n\n"
-		"  cat query/3/like/%s\n\n"
-		"of any vector, written to a descriptor and answered on it, as often as you like\n\n"
-		"  exec 3<>query/3/run\n"
-		"  cat vectors/%s >&3\n"
-		"  cat <&3\n"
-		"  exec 3>&-\n\n",
-		id, id);
+	text_format(text,
+		    "Ask for the 3 nearest neighbours of a stored vector\n\n"
+		    "  cat query/3/like/%s\n\n",
+		    id);
+	if (!read_only)
+		text_format(
+			text,
+			"of any vector, written to a descriptor and answered on it, as often as "
+			"you like\n\n"
+			"  exec 3<>query/3/run\n"
+			"  cat vectors/%s >&3\n"
+			"  cat <&3\n"
+			"  exec 3>&-\n\n",
+			id);
 	if (dim <= HEX_DIM_MAX)
 		text_format(
 			text,
@@ -109,7 +114,7 @@ int status_readme_text(struct fs *fs, char **text_out, size_t *len_out)
 		text_string(&text,
 			    "The mount is read-only. ID below stands for a name in vectors/\n\n"
 			    "  ID=$(ls vectors | head -n 1)\n\n");
-	query_part(&text, dim, read_only ? "\"$ID\"" : "readme-ones");
+	query_part(&text, dim, read_only ? "\"$ID\"" : "readme-ones", read_only);
 	status_part(&text, read_only);
 	return text_take(&text, text_out, len_out);
 }
