@@ -237,10 +237,10 @@ static void print_bytes(const char *name, uint64_t bytes)
 		value /= 1024;
 		unit++;
 	}
-	if (unit == 0)
-		printf("%-12s %" PRIu64 " bytes\n", name, bytes);
-	else
-		printf("%-12s %" PRIu64 " bytes (%.1f %s)\n", name, bytes, value, units[unit]);
+	printf("%-12s %14" PRIu64 " bytes", name, bytes);
+	if (unit > 0)
+		printf("   %7.1f %s", value, units[unit]);
+	printf("\n");
 }
 
 static void print_advice(const struct view *view)
@@ -263,37 +263,50 @@ static void print_advice(const struct view *view)
 	       advice);
 }
 
-static void print_view(const struct view *view)
+static void print_contents(const struct view *view)
 {
-	printf("%-12s %s%s\n", view->mounted ? "mounted at" : "store", view->where,
-	       view->mounted ? "" : " (not mounted)");
+	printf("%-12s %" PRIu64 "\n", "vectors", view->vectors);
+	if (view->mounted)
+		printf("%-12s %" PRIu64 "%s\n", "pending", view->pending,
+		       view->pending > 0 ? " (not in the index yet; searches find them)" : "");
 	if (view->dim != 0)
 		printf("%-12s %" PRIu64 "\n", "dim", view->dim);
 	else
 		printf("%-12s not known yet: the first vector decides\n", "dim");
 	printf("%-12s %s\n", "metric", view->metric);
-	printf("%-12s %" PRIu64 "\n", "vectors", view->vectors);
-	if (view->mounted)
-		printf("%-12s %" PRIu64 "\n", "pending", view->pending);
 	if (view->code_bits != 0)
 		printf("%-12s %" PRIu64 " (a dimension; they steer a search from memory)\n",
 		       "code bits", view->code_bits);
+}
+
+static void print_sizes(const struct view *view)
+{
 	print_bytes("raw vectors", view->vectors * view->dim * sizeof(float));
 	print_bytes("file", view->file_bytes);
 	print_bytes("free in file", view->free_bytes);
 	print_bytes("log", view->wal_bytes);
-	printf("%-12s %s\n", "log state", view->log);
 	print_bytes("page size", view->page_size);
 	printf("%-12s %.3f (bytes of vector pages over the bytes they take on disk)\n",
 	       "compression", view->compression);
-	if (view->mounted)
-		printf("%-12s %.3f\n", "hit rate", view->hit_rate);
-	print_advice(view);
-	printf("%-12s %s\n", "damaged",
+}
+
+/* What it is and whether it is well, what is in it, what it takes, how it runs. */
+static void print_view(const struct view *view)
+{
+	printf("%-12s %s%s\n", view->mounted ? "mounted at" : "store", view->where,
+	       view->mounted ? "" : " (not mounted)");
+	printf("%-12s %s\n\n", "damaged",
 	       view->damaged[0] != '\0' ? view->damaged :
 	       view->mounted && !view->read_only ?
 					  "no sign of it; echo verify > status/control looks" :
 					  "no sign of it; vecfs check looks at everything");
+	print_contents(view);
+	printf("\n");
+	print_sizes(view);
+	printf("\n%-12s %s\n", "log state", view->log);
+	if (view->mounted)
+		printf("%-12s %.3f\n", "hit rate", view->hit_rate);
+	print_advice(view);
 }
 
 static int read_any(const char *path, struct view *view, struct err_msg *msg)

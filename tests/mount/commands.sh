@@ -70,6 +70,9 @@ grep -q "^mounted at *$mnt" <<<"$said" && grep -q "^vectors *300" <<<"$said" &&
 	grep -q "^metric *l2" <<<"$said" && grep -q "^dim *4" <<<"$said" &&
 	grep -q "^code bits *4 " <<<"$said"
 check $? "stat of a mount"
+[ "$(sed -n 2p <<<"$said")" = "damaged      no sign of it; echo verify > status/control looks" ] &&
+	grep -qx 'raw vectors  *4800 bytes  *4\.7 KiB' <<<"$said" && grep -q '^log  *[1-9][0-9]* bytes' <<<"$said"
+check $? "whether it is well stands on top, sizes in bytes and for people"
 exits 0 "mounted at" "$VECFS" stat "$work/s"
 grep -q "^vectors *300" <<<"$said"
 check $? "stat of a store that is mounted asks the mount"
