@@ -15,18 +15,21 @@ mounts_begin() { # PROGRAM
 	trap 'exit 143' TERM HUP
 }
 
+# A blank in a path is \040 in mountinfo.
 mounts_below() {
-	awk -v below="$1/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r
+	awk -v below="$1/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+		sed 's/\\040/ /g'
 }
 
-# Processes of our program, or of the one named, that have $scratch in their command line.
+# Processes of our program, or of the one named, that have $scratch in their command line. What a
+# daemon runs is told to root alone, as it leaves no core dumps; others go by its name.
 daemons() { # [PATTERN]
 	local pid
 	for pid in $(pgrep -f -- "${1:-$scratch/}"); do
-		case $(readlink "/proc/$pid/exe") in
-		"$program" | "$program (deleted)") echo "$pid" ;;
+		case $(readlink "/proc/$pid/exe" || cat "/proc/$pid/comm") in
+		"$program" | "$program (deleted)" | "${program##*/}") echo "$pid" ;;
 		esac
-	done
+	done 2>/dev/null
 }
 
 mounts_end() {

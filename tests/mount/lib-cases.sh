@@ -29,14 +29,15 @@ cases_clean() {
 	rm -rf --one-file-system "$work"
 }
 
-# Processes of our program that have $work in their command line.
+# Processes of our program that have $work in their command line. What a daemon runs is told to root
+# alone; others go by its name.
 daemons() {
 	local pid
 	for pid in $(pgrep -f -- "$work/"); do
-		case $(readlink "/proc/$pid/exe") in
-		"$VECFS" | "$VECFS (deleted)") echo "$pid" ;;
+		case $(readlink "/proc/$pid/exe" || cat "/proc/$pid/comm") in
+		"$VECFS" | "$VECFS (deleted)" | "${VECFS##*/}") echo "$pid" ;;
 		esac
-	done
+	done 2>/dev/null
 }
 
 daemons_end() {

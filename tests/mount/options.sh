@@ -81,10 +81,14 @@ grep -q '"effort": 77' "$mnt/status/config" && grep -q '"cache_bytes": 16777216'
 check $? "status/config shows what was asked for"
 unmounted "$mnt"
 
-mounted "$work/s" "$mnt" -o allow_other
-findmnt -n -o OPTIONS --target "$mnt" | grep -q default_permissions
-check $? "allow_other brings default_permissions"
-unmounted "$mnt"
+if [ "$(id -u)" -eq 0 ] || grep -qx user_allow_other /etc/fuse.conf 2>/dev/null; then
+	mounted "$work/s" "$mnt" -o allow_other
+	findmnt -n -o OPTIONS --target "$mnt" | grep -q default_permissions
+	check $? "allow_other brings default_permissions"
+	unmounted "$mnt"
+else
+	refused 1 "allow_other" "$VECFS" "$work/s" "$mnt" -o allow_other
+fi
 
 mounted "$work/s" "$mnt" -s
 [ "$(stat -c %s "$mnt/vectors/a")" = 8 ]
@@ -140,10 +144,14 @@ check $? "and ends with 0 when unmounted"
 
 mounted "$work/s" "$mnt"
 pid=$(daemon_of "$mnt")
-[ "$(readlink "/proc/$pid/cwd")" = / ] && [ "$(readlink "/proc/$pid/fd/0")" = /dev/null ] &&
-	[ "$(readlink "/proc/$pid/fd/2")" = /dev/null ] &&
-	[ "$(ps -o sid= -p "$pid" | tr -d ' ')" = "$pid" ]
-check $? "the daemon has no terminal, no folder and its own session"
+[ "$(ps -o sid= -p "$pid" | tr -d ' ')" = "$pid" ]
+check $? "the daemon has its own session"
+# What files it has open, a process that dumps no core tells root alone.
+if [ "$(id -u)" -eq 0 ]; then
+	[ "$(readlink "/proc/$pid/cwd")" = / ] && [ "$(readlink "/proc/$pid/fd/0")" = /dev/null ] &&
+		[ "$(readlink "/proc/$pid/fd/2")" = /dev/null ]
+	check $? "no terminal and no folder"
+fi
 unmounted "$mnt"
 
 cases_end
