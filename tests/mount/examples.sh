@@ -41,6 +41,11 @@ cd "$examples" || exit 1
 export GOCACHE=$scratch/go GOPATH=$scratch/gopath GOTELEMETRY=off PYTHONDONTWRITEBYTECODE=1
 runs colours.sh sh colours.sh "$M"
 with perl colours.pl perl colours.pl "$M"
+if [ -n "${SAN:-}" ]; then
+	echo "the daemon sees the same of all others"
+	unmount_store "$M"
+	tests_end
+fi
 with python3 colours.py python3 colours.py "$M"
 if python3 -c 'import numpy' 2>/dev/null; then
 	with python3 colours_numpy.py python3 colours_numpy.py "$M"
