@@ -54,6 +54,9 @@ static const struct {
 	{"import", NULL, cmd_import},	  {"export", NULL, cmd_export},
 };
 
+/* Of fsck(8), for which 2 means that the machine is to be booted again. */
+#define EXIT_FSCK_USAGE 16
+
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -66,9 +69,14 @@ static int run(int argc, char **argv)
 	const char *program = argc > 0 ? base_name(argv[0]) : "vecfs";
 	const size_t n = sizeof(commands) / sizeof(commands[0]);
 
-	for (size_t i = 0; i < n; i++)
-		if (commands[i].program != NULL && strcmp(program, commands[i].program) == 0)
-			return commands[i].run(argc, argv);
+	for (size_t i = 0; i < n; i++) {
+		int code;
+
+		if (commands[i].program == NULL || strcmp(program, commands[i].program) != 0)
+			continue;
+		code = commands[i].run(argc, argv);
+		return code == EXIT_USAGE && commands[i].run == cmd_check ? EXIT_FSCK_USAGE : code;
+	}
 	if (argc < 2) {
 		fputs("vecfs: nothing to do; usage: vecfs STORE MOUNTPOINT, or vecfs --help\n",
 		      stderr);

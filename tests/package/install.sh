@@ -63,6 +63,9 @@ done
 "$root/usr/sbin/fsck.vecfs" -a "$work/none" 2>/dev/null
 [ $? -eq 8 ]
 check $? "fsck.vecfs of nothing ends with 8"
+"$root/usr/sbin/fsck.vecfs" --colour "$work/s" 2>/dev/null
+[ $? -eq 16 ]
+check $? "fsck.vecfs called wrongly ends with 16, for 2 would ask for a reboot"
 cp "$work/s" "$work/bad"
 printf 'XXXXXXXX' | dd of="$work/bad" bs=1 seek=8192 conv=notrunc status=none
 "$root/usr/sbin/fsck.vecfs" -a "$work/bad" >/dev/null 2>&1
