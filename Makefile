@@ -324,7 +324,7 @@ $(B)/%.o: %.c $(B)/flags
 $(B)/store/%.o $(B)/tests/bench/claims%.o: package = $(store_cflags)
 $(B)/fs/%.o $(B)/tests/unit/test_fs_%.o $(B)/tests/fuzz/fuzz_fs_%.o $(B)/tests/bench/nullfs.o \
 $(B)/tests/crash/faultfs.o: package = $(fuse_cflags)
-$(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/tests/demo/truth.o \
+$(B)/store/codec.o $(B)/ann/dist.o $(B)/ann/dist_%.o $(B)/ann/quant.o $(B)/ann/rotate.o $(B)/ann/scan.o $(B)/ann/validate.o $(B)/tests/demo/truth.o \
 $(B)/tests/bench/synth.o $(B)/tests/bench/nearest.o: speed = $(if $(SAN),,-O3)
 $(B)/ann/%_avx2.o: isa = -mavx2 -mfma
 $(B)/ann/%_avx512.o: isa = -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni

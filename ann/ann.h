@@ -145,6 +145,28 @@ int ann_search(struct ann *ann, const float *queries, size_t n, const struct ann
 	       struct ann_answer *answer, struct err_msg *msg);
 void ann_answer_release(struct ann_answer *answer);
 
+/* Queries that lie one after the other: n of them, dim floats each. */
+struct ann_part {
+	const float *queries;
+	size_t n;
+};
+/* The hits of one query, nearest first, ties by id; offsets are into these ids. */
+struct ann_found {
+	const struct ann_hit *hits;
+	size_t n;
+	const char *ids; /* not terminated */
+};
+/*
+ * Gets the hits of queries first ... first + n - 1, on the thread that found them: of each query
+ * once, in no order, several calls at a time. They are gone when it returns. An error ends the search.
+ */
+typedef int (*ann_take)(void *ctx, size_t first, const struct ann_found *found, size_t n);
+/*
+ * As ann_search, for queries that lie in several parts (numbered through, none empty) and results that are wanted as they come. After an error some were handed out, some not.
+ */
+int ann_search_parts(struct ann *ann, const struct ann_part *parts, size_t n_parts,
+		     const struct ann_query *query, ann_take take, void *ctx, struct err_msg *msg);
+
 /* --- care --- */
 
 /* Links up to n pending vectors on the calling thread; *left_out is what remains. For tests. */

@@ -1,5 +1,6 @@
 /* Tests of ann.c, find.c, exact.c and answer.c: the collection against a naive model. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -320,6 +321,79 @@ static double recall(struct ann *ann, struct ann_random *random)
 	return (double)found / (QUERIES * 10);
 }
 
+struct taken {
+	pthread_mutex_t lock;
+	const struct ann_answer *whole; /* the same queries, asked together */
+	bool taken[QUERIES];		/* guarded by lock */
+	unsigned largest, smallest;	/* group; guarded by lock */
+	int refuse;			/* what the second call returns */
+	unsigned calls;			/* guarded by lock */
+};
+
+static int take(void *ctx, size_t first, const struct ann_found *found, size_t n)
+{
+	struct taken *taken = ctx;
+	unsigned call;
+
+	pthread_mutex_lock(&taken->lock);
+	call = taken->calls++;
+	taken->largest = n > taken->largest ? (unsigned)n : taken->largest;
+	taken->smallest = n < taken->smallest ? (unsigned)n : taken->smallest;
+	for (size_t i = 0; i < n; i++) {
+		assert_false(taken->taken[first + i]);
+		taken->taken[first + i] = true;
+	}
+	pthread_mutex_unlock(&taken->lock);
+	for (size_t i = 0; i < n; i++) {
+		const struct ann_answer *whole = taken->whole;
+		size_t at = whole->first[first + i];
+
+		assert_int_equal(found[i].n, whole->first[first + i + 1] - at);
+		for (size_t j = 0; j < found[i].n; j++) {
+			const struct ann_hit *mine = &found[i].hits[j],
+					     *other = &whole->hits[at + j];
+
+			assert_true(mine->distance == other->distance);
+			assert_int_equal(mine->id_len, other->id_len);
+			assert_memory_equal(found[i].ids + mine->id_at, whole->ids + other->id_at,
+					    mine->id_len);
+		}
+	}
+	return call == 1 ? taken->refuse : 0;
+}
+
+/* However a batch is cut into parts, each query is handed out once, with what it has in a whole one. */
+static void check_parts(struct ann *ann, struct ann_random *random)
+{
+	static const size_t cuts[] = {1, QUERIES / 2, QUERIES - 1};
+	float queries[QUERIES * MANY_DIM];
+	struct ann_query spec = {.k = 10};
+	struct ann_answer whole;
+	struct err_msg msg;
+
+	for (uint32_t q = 0; q < QUERIES; q++)
+		ann_random_vector(random, queries + q * MANY_DIM, MANY_DIM, 50);
+	assert_int_equal(ann_search(ann, queries, QUERIES, &spec, &whole, NULL), 0);
+	for (size_t i = 0; i < 2 * sizeof(cuts) / sizeof(cuts[0]); i++) {
+		size_t cut = cuts[i / 2];
+		const struct ann_part parts[2] = {{queries, cut},
+						  {queries + cut * MANY_DIM, QUERIES - cut}};
+		struct taken taken = {.whole = &whole, .smallest = QUERIES};
+
+		pthread_mutex_init(&taken.lock, NULL);
+		taken.refuse = i % 2 != 0 ? ERR_NOMEM : 0;
+		assert_int_equal(ann_search_parts(ann, parts, 2, &spec, take, &taken, &msg),
+				 taken.refuse);
+		for (size_t q = 0; q < QUERIES && taken.refuse == 0; q++)
+			assert_true(taken.taken[q]);
+		/* Together at first, one by one at the end. */
+		assert_true(taken.largest > 4 || taken.refuse != 0);
+		assert_true(taken.smallest == 1 || taken.refuse != 0);
+		pthread_mutex_destroy(&taken.lock);
+	}
+	ann_answer_release(&whole);
+}
+
 static void test_recall(void **state)
 {
 	struct ann_fixture fixture;
@@ -343,6 +417,7 @@ static void test_recall(void **state)
 	assert_true(value >= 0.95);
 	assert_true(stats.hops - hops >= QUERIES * 10);
 	assert_int_equal(stats.queries, QUERIES);
+	check_parts(fixture.ann, &random);
 	assert_int_equal(stats.exact_queries, QUERIES);
 
 	/* A quarter goes, a quarter changes, some wait. */
