@@ -60,5 +60,8 @@ void query_vector_release(struct query_vector *vector);
  */
 int query_render(const struct ann_answer *answer, enum query_format format, bool batch,
 		 char **text_out, size_t *len_out);
+/* A piece of the answer of a batch: the hits of n queries, of which `first` is the first's number. */
+int query_render_found(const struct ann_found *found, size_t n, size_t first,
+		       enum query_format format, char **text_out, size_t *len_out);
 
 #endif

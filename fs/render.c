@@ -45,14 +45,18 @@ static char *put_number(char *at, uint64_t value)
  */
 static uint64_t scaled(double value, unsigned scale)
 {
-	int exponent;
-	uint64_t mantissa = (uint64_t)ldexp(frexp(value, &exponent), 53);
-	unsigned shift = (unsigned)(53 - exponent); /* 23 ... 66 */
-	unsigned __int128 product = (unsigned __int128)mantissa * powers[scale];
-	unsigned __int128 half = (unsigned __int128)1 << (shift - 1);
-	unsigned __int128 rest = product & (half * 2 - 1);
-	uint64_t whole = (uint64_t)(product >> shift);
+	uint64_t bits, mantissa;
+	unsigned shift;
+	unsigned __int128 product, half, rest;
+	uint64_t whole;
 
+	memcpy(&bits, &value, sizeof(bits));
+	mantissa = (bits & ((1ull << 52) - 1)) | 1ull << 52;
+	shift = 1075 - (unsigned)(bits >> 52); /* 23 ... 66; the value has no sign */
+	product = (unsigned __int128)mantissa * powers[scale];
+	half = (unsigned __int128)1 << (shift - 1);
+	rest = product & (half * 2 - 1);
+	whole = (uint64_t)(product >> shift);
 	if (rest > half || (rest == half && (whole & 1) != 0))
 		whole++;
 	return whole;
@@ -63,7 +67,8 @@ static char *put_fixed(char *at, double value)
 {
 	unsigned whole_digits = 0; /* before the point; 0 for values under 1 */
 	unsigned scale = DIGITS;   /* digits after the point, before zeros are dropped */
-	uint64_t digits, fraction;
+	uint64_t digits;
+	uint32_t fraction; /* under 10^DIGITS */
 
 	while (whole_digits < DIGITS && value >= (double)powers[whole_digits])
 		whole_digits++;
@@ -76,16 +81,15 @@ static char *put_fixed(char *at, double value)
 	if (digits >= powers[DIGITS] || digits < powers[DIGITS - 1])
 		return NULL;
 	at = put_number(at, digits / powers[scale]);
-	fraction = digits % powers[scale];
+	fraction = (uint32_t)(digits % powers[scale]);
 	if (fraction == 0)
 		return at;
-	while (fraction % 10 == 0) {
-		fraction /= 10;
-		scale--;
-	}
 	*at++ = '.';
-	for (unsigned i = scale; i-- > 0;)
-		*at++ = (char)('0' + fraction / powers[i] % 10);
+	for (unsigned i = scale; i-- > 0; fraction /= 10)
+		at[i] = (char)('0' + fraction % 10);
+	at += scale;
+	while (at[-1] == '0')
+		at--;
 	return at;
 }
 
@@ -152,19 +156,18 @@ static char *put_json_hit(char *at, const char *id, const struct ann_hit *hit)
 	return put_bytes(at, "}", 1);
 }
 
-static char *put_query(char *at, const struct ann_answer *answer, size_t query,
+/* The hits of one query. */
+static char *put_query(char *at, const struct ann_found *found, size_t query,
 		       enum query_format format, bool batch)
 {
-	size_t first = answer->first[query], end = answer->first[query + 1];
-
 	if (format == QUERY_JSON)
 		*at++ = '[';
-	for (size_t i = first; i < end; i++) {
-		const struct ann_hit *hit = &answer->hits[i];
-		const char *id = answer->ids + hit->id_at;
+	for (size_t i = 0; i < found->n; i++) {
+		const struct ann_hit *hit = &found->hits[i];
+		const char *id = found->ids + hit->id_at;
 
 		if (format == QUERY_JSON) {
-			if (i > first)
+			if (i > 0)
 				*at++ = ',';
 			at = put_json_hit(at, id, hit);
 			continue;
@@ -185,32 +188,70 @@ static char *put_query(char *at, const struct ann_answer *answer, size_t query,
 	return at;
 }
 
+/* Bytes that put_query needs at most. */
+static size_t room_of(const struct ann_found *found, enum query_format format, bool batch)
+{
+	size_t room = 3;
+
+	for (size_t i = 0; i < found->n; i++) {
+		const struct ann_hit *hit = &found->hits[i];
+
+		room += format == QUERY_JSON ? json_length(found->ids + hit->id_at, hit->id_len) :
+					       hit->id_len;
+	}
+	return room + found->n * (format == QUERY_JSON ?
+					  NUMBER_MAX + JSON_EXTRA :
+					  (batch ? NUMBER_MAX : 0) +
+						  (format == QUERY_TEXT ? NUMBER_MAX : 0) + 1);
+}
+
+static struct ann_found found_of(const struct ann_answer *answer, size_t query)
+{
+	size_t first = answer->first[query];
+
+	return (struct ann_found){answer->hits + first, answer->first[query + 1] - first,
+				  answer->ids};
+}
+
+int query_render_found(const struct ann_found *found, size_t n, size_t first,
+		       enum query_format format, char **text_out, size_t *len_out)
+{
+	size_t room = 1;
+	char *at;
+
+	*len_out = 0;
+	for (size_t i = 0; i < n; i++)
+		room += room_of(&found[i], format, true);
+	*text_out = at = mem_alloc(room);
+	if (at == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		at = put_query(at, &found[i], first + i, format, true);
+	*at = '\0';
+	*len_out = (size_t)(at - *text_out);
+	return 0;
+}
+
 int query_render(const struct ann_answer *answer, enum query_format format, bool batch,
 		 char **text_out, size_t *len_out)
 {
-	size_t hits = answer->n_queries > 0 ? answer->first[answer->n_queries] : 0;
-	size_t size = 1 + answer->n_queries * 3;
-	char *text, *at;
+	struct ann_found found;
+	size_t room = 1;
+	char *at;
 
-	*text_out = NULL;
 	*len_out = 0;
-	for (size_t i = 0; i < hits; i++) {
-		const struct ann_hit *hit = &answer->hits[i];
-
-		size += format == QUERY_JSON ? json_length(answer->ids + hit->id_at, hit->id_len) :
-					       hit->id_len;
+	for (size_t i = 0; i < answer->n_queries; i++) {
+		found = found_of(answer, i);
+		room += room_of(&found, format, batch);
 	}
-	size += hits * (format == QUERY_JSON ? NUMBER_MAX + JSON_EXTRA :
-					       (batch ? NUMBER_MAX : 0) +
-						       (format == QUERY_TEXT ? NUMBER_MAX : 0) + 1);
-	text = mem_alloc(size);
-	if (text == NULL)
+	*text_out = at = mem_alloc(room);
+	if (at == NULL)
 		return ERR_NOMEM;
-	at = text;
-	for (size_t i = 0; i < answer->n_queries; i++)
-		at = put_query(at, answer, i, format, batch);
+	for (size_t i = 0; i < answer->n_queries; i++) {
+		found = found_of(answer, i);
+		at = put_query(at, &found, i, format, batch);
+	}
 	*at = '\0';
-	*text_out = text;
-	*len_out = (size_t)(at - text);
+	*len_out = (size_t)(at - *text_out);
 	return 0;
 }

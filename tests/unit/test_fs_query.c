@@ -232,14 +232,38 @@ static void answers_render(void **state)
 	renders_as(&empty, QUERY_JSON, false, "[]\n");
 }
 
+/* A piece that begins with any query of a batch. */
+static void pieces_render(void **state)
+{
+	struct ann_found found[2] = {{hits, 2, ids}, {hits + 2, 1, ids}};
+	char *text;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(query_render_found(found, 2, 41, QUERY_TEXT, &text, &len), 0);
+	assert_string_equal(text, "41\ta\t0.25\n41\ta\t1.5e+10\n42\t\"\\\nb\xc3\xa9\t-3\n");
+	assert_int_equal(len, strlen(text));
+	mem_free(text);
+	assert_int_equal(query_render_found(found, 1, 0, QUERY_IDS, &text, &len), 0);
+	assert_string_equal(text, "0\ta\n0\ta\n");
+	mem_free(text);
+	found[1].n = 0;
+	assert_int_equal(query_render_found(found + 1, 1, 7, QUERY_JSON, &text, &len), 0);
+	assert_string_equal(text, "[]\n");
+	mem_free(text);
+}
+
 static void rendering_survives_lack_of_memory(void **state)
 {
+	const struct ann_found found = {hits, 2, ids};
 	char *text;
 	size_t len;
 
 	(void)state;
 	mem_set_fault(always_fails, NULL);
 	assert_int_equal(query_render(&three, QUERY_TEXT, false, &text, &len), ERR_NOMEM);
+	assert_null(text);
+	assert_int_equal(query_render_found(&found, 1, 0, QUERY_TEXT, &text, &len), ERR_NOMEM);
 	mem_set_fault(NULL, NULL);
 	assert_null(text);
 }
@@ -334,6 +358,7 @@ int main(void)
 		cmocka_unit_test(split_base64_grows),
 		cmocka_unit_test(extending_survives_lack_of_memory),
 		cmocka_unit_test(answers_render),
+		cmocka_unit_test(pieces_render),
 		cmocka_unit_test(rendering_survives_lack_of_memory),
 		cmocka_unit_test(distances_print_as_printf_does),
 	};
