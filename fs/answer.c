@@ -1,5 +1,5 @@
 /*
- * answer.c - one call of ann_search, rendered.
+ * answer.c - a search, rendered: of one vector, or of those of a batch.
  */
 #include "fs/answer.h"
 
@@ -7,6 +7,8 @@
 
 #include "fs/attr.h"
 #include "store/mem.h"
+
+#define DOUBLING_BYTES (1u << 20)
 
 static const struct query_spec *spec_of(const struct node *node)
 {
@@ -25,31 +27,41 @@ size_t answer_vector_size(const struct fs *fs, size_t have)
 }
 
 /* What a search of an empty collection says, where it does not know a dimension yet. */
-static int no_hits(size_t n, struct ann_answer *answer)
+static int no_hits(struct ann_answer *answer)
 {
 	memset(answer, 0, sizeof(*answer));
-	answer->first = mem_zalloc(n + 1, sizeof(*answer->first));
-	answer->n_queries = n;
+	answer->first = mem_zalloc(2, sizeof(*answer->first));
+	answer->n_queries = 1;
 	return answer->first != NULL ? 0 : ERR_NOMEM;
 }
 
-static int search(struct fs *fs, const struct ann_query *query, const void *bytes, size_t n,
+static void count(struct fs *fs, uint64_t start_ns, size_t n)
+{
+	uint64_t now_ns = fs->io->ops->now_ns(fs->io, STORE_CLOCK_MONOTONIC);
+
+	status_count(fs->status, STATUS_OP_query);
+	status_query_time(fs->status, now_ns - start_ns, n);
+}
+
+static int search(struct fs *fs, const struct ann_query *query, const void *bytes, size_t size,
 		  struct call *call, struct ann_answer *answer)
 {
 	uint64_t start = fs->io->ops->now_ns(fs->io, STORE_CLOCK_MONOTONIC);
+	uint32_t dim = ann_dim(fs->ann);
 	int rc;
 
-	if (ann_dim(fs->ann) == 0 || n == 0)
-		return no_hits(n, answer);
-	rc = ann_search(fs->ann, bytes, n, query, answer, &call->msg);
-	status_count(fs->status, STATUS_OP_query);
-	status_query_time(fs->status, fs->io->ops->now_ns(fs->io, STORE_CLOCK_MONOTONIC) - start,
-			  n);
+	if (dim == 0)
+		return no_hits(answer);
+	if (size != dim * sizeof(float)) /* it became known just now */
+		return err_set(&call->msg, ERR_INVALID, "got %zu bytes, a vector here is %zu", size,
+			       dim * sizeof(float));
+	rc = ann_search(fs->ann, bytes, 1, query, answer, &call->msg);
+	count(fs, start, 1);
 	return rc;
 }
 
 static int answer_query(struct fs *fs, const struct query_spec *spec, const char *without,
-			size_t without_len, const void *bytes, size_t n, struct call *call,
+			size_t without_len, const void *bytes, size_t size, struct call *call,
 			char **text_out, size_t *len_out)
 {
 	struct ann_query query = spec->ann;
@@ -58,32 +70,126 @@ static int answer_query(struct fs *fs, const struct query_spec *spec, const char
 
 	*text_out = NULL;
 	*len_out = 0;
-	if (n > ANSWER_HITS_MAX / query.k && n > 1)
-		return err_set(&call->msg, ERR_TOO_BIG,
-			       "%zu queries of %u neighbours are too many at once: ask at most %u",
-			       n, query.k, ANSWER_HITS_MAX / query.k);
 	query.without = without;
 	query.without_len = without_len;
 	query.cancelled = call->cancelled;
 	query.cancel_ctx = call->cancel_ctx;
-	rc = search(fs, &query, bytes, n, call, &answer);
+	rc = search(fs, &query, bytes, size, call, &answer);
 	if (rc == 0)
-		rc = query_render(&answer, spec->format, n > 1, text_out, len_out);
+		rc = query_render(&answer, spec->format, false, text_out, len_out);
 	ann_answer_release(&answer);
 	return rc;
 }
 
-int answer_vectors(struct fs *fs, const struct node *node, const void *bytes, size_t n,
-		   struct call *call, char **text_out, size_t *len_out)
+int answer_vector(struct fs *fs, const struct node *node, const void *bytes, size_t size,
+		  struct call *call, char **text_out, size_t *len_out)
 {
-	return answer_query(fs, spec_of(node), NULL, 0, bytes, n, call, text_out, len_out);
+	return answer_query(fs, spec_of(node), NULL, 0, bytes, size, call, text_out, len_out);
 }
+
+/* --- batches --- */
+
+struct piece {
+	char *text; /* owned */
+	size_t len;
+};
+
+struct gathering {
+	enum query_format format;
+	size_t before;
+	struct piece *pieces; /* at the first of the queries that a piece is about; owned */
+};
+
+/* Each call has pieces of its own. */
+static int take_piece(void *ctx, size_t first, const struct ann_found *found, size_t n)
+{
+	const struct gathering *gathering = ctx;
+	struct piece *piece = &gathering->pieces[first];
+
+	return query_render_found(found, n, gathering->before + first, gathering->format,
+				  &piece->text, &piece->len);
+}
+
+/* Doubles while it is small; a large one would be counted for much more than it holds. */
+static int grow_text(struct answer_text *text, size_t need)
+{
+	size_t cap = need + need / 8;
+	char *at;
+
+	if (need <= DOUBLING_BYTES)
+		return mem_grow((void **)&text->at, &text->cap, need, 1);
+	if (need <= text->cap)
+		return 0;
+	at = mem_resize(text->at, cap, 1);
+	if (at == NULL)
+		return ERR_NOMEM;
+	text->at = at;
+	text->cap = cap;
+	return 0;
+}
+
+static int gather(const struct gathering *gathering, size_t n, struct answer_text *text)
+{
+	size_t len = 0;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		len += gathering->pieces[i].len;
+	rc = grow_text(text, text->len + len);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		const struct piece *piece = &gathering->pieces[i];
+
+		if (piece->len > 0)
+			memcpy(text->at + text->len, piece->text, piece->len);
+		text->len += piece->len;
+	}
+	return rc;
+}
+
+bool answer_too_many(const struct node *node, size_t n)
+{
+	return n > ANSWER_HITS_MAX / spec_of(node)->ann.k && n > 1;
+}
+
+int answer_batch(struct fs *fs, const struct node *node, const struct ann_part *parts,
+		 size_t n_parts, size_t before, struct call *call, struct answer_text *text)
+{
+	const struct query_spec *spec = spec_of(node);
+	struct gathering gathering = {.format = spec->format, .before = before};
+	struct ann_query query = spec->ann;
+	uint64_t start = fs->io->ops->now_ns(fs->io, STORE_CLOCK_MONOTONIC);
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < n_parts; i++)
+		n += parts[i].n;
+	if (answer_too_many(node, before + n))
+		return err_set(&call->msg, ERR_TOO_BIG,
+			       "%zu queries of %u neighbours are too many at once: ask at most %u",
+			       before + n, query.k, ANSWER_HITS_MAX / query.k);
+	gathering.pieces = mem_zalloc(n, sizeof(*gathering.pieces));
+	if (gathering.pieces == NULL)
+		return ERR_NOMEM;
+	query.cancelled = call->cancelled;
+	query.cancel_ctx = call->cancel_ctx;
+	rc = ann_search_parts(fs->ann, parts, n_parts, &query, take_piece, &gathering, &call->msg);
+	count(fs, start, n);
+	if (rc == 0)
+		rc = gather(&gathering, n, text);
+	for (size_t i = 0; i < n; i++)
+		mem_free(gathering.pieces[i].text);
+	mem_free(gathering.pieces);
+	return rc;
+}
+
+/* --- names --- */
 
 static int answer_like(struct fs *fs, const struct node *node, struct call *call, char **text_out,
 		       size_t *len_out)
 {
 	struct store_entry entry;
-	float *vector = mem_zalloc(attr_vector_size(fs), 1);
+	size_t size = attr_vector_size(fs);
+	float *vector = mem_zalloc(size, 1);
 	int rc = vector != NULL ? 0 : ERR_NOMEM;
 
 	if (rc == 0)
@@ -91,7 +197,7 @@ static int answer_like(struct fs *fs, const struct node *node, struct call *call
 	if (rc == ERR_ABSENT)
 		(void)err_set(&call->msg, rc, "no vector has this id");
 	if (rc == 0)
-		rc = answer_query(fs, spec_of(node), node->name, node->name_len, vector, 1, call,
+		rc = answer_query(fs, spec_of(node), node->name, node->name_len, vector, size, call,
 				  text_out, len_out);
 	mem_free(vector);
 	return rc;
@@ -116,5 +222,5 @@ int answer_node(struct fs *fs, const struct node *node, struct call *call, char 
 				  size / sizeof(float), &call->msg);
 	if (rc != 0)
 		return rc;
-	return answer_vectors(fs, node, node->vector.bytes, 1, call, text_out, len_out);
+	return answer_vector(fs, node, node->vector.bytes, size, call, text_out, len_out);
 }

@@ -4,6 +4,7 @@
 #ifndef VECFS_FS_ANSWER_H
 #define VECFS_FS_ANSWER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,11 +15,26 @@
 #define ANSWER_HITS_MAX (4u << 20) /* neighbours asked for by one batch */
 
 /*
- * Searches the neighbours of n vectors (bytes of all, 4-byte aligned) by the options of the node's
- * path. n of 0 gives an empty answer. *text_out: mem_free. ERR_TOO_BIG for too large a batch.
+ * Searches the neighbours of one vector (4-byte aligned) by the options of the node's path.
+ * *text_out: mem_free. ERR_INVALID when it is none.
  */
-int answer_vectors(struct fs *fs, const struct node *node, const void *bytes, size_t n,
-		   struct call *call, char **text_out, size_t *len_out);
+int answer_vector(struct fs *fs, const struct node *node, const void *bytes, size_t size,
+		  struct call *call, char **text_out, size_t *len_out);
+
+/* The text of a batch, which grows. Zero it first. */
+struct answer_text {
+	char *at; /* owned: mem_free */
+	size_t len, cap;
+};
+/*
+ * Searches vectors that are valid and lie in some parts, as ann_search_parts takes them, and puts what it finds
+ * behind *text; `before` vectors of the batch have their lines there already. Threads that search
+ * also render. ERR_TOO_BIG when the whole batch is too large; after an error *text is as it was.
+ */
+int answer_batch(struct fs *fs, const struct node *node, const struct ann_part *parts,
+		 size_t n_parts, size_t before, struct call *call, struct answer_text *text);
+/* Whether a batch of n vectors is too large to be searched. */
+bool answer_too_many(const struct node *node, size_t n);
 /* The answer of a node of kind NODE_POINT or NODE_LIKE_ID. ERR_ABSENT when the vector is gone. */
 int answer_node(struct fs *fs, const struct node *node, struct call *call, char **text_out,
 		size_t *len_out);

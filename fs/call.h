@@ -16,6 +16,12 @@ struct call {
 	/* Whether the caller has been interrupted; asked during long searches. May be NULL. */
 	bool (*cancelled)(void *ctx);
 	void *cancel_ctx;
+	/*
+	 * Tells the caller that all went well, before the handler returns, which then returns 0; from
+	 * there on `cancelled` must not be asked. May be NULL.
+	 */
+	void (*succeed)(void *ctx);
+	void *succeed_ctx;
 	struct err_msg msg; /* the sentence of a refusal */
 	bool told;	    /* status/errors has it already */
 };

@@ -97,7 +97,7 @@ static int new_handle(struct fs *fs, struct node *node, const struct handle_mode
 	*handle_out = handle;
 	if (handle == NULL)
 		return ERR_NOMEM;
-	pthread_mutex_init(&handle->lock, NULL);
+	waiting_init(&handle->lock);
 	handle->kind = kind_of(node);
 	handle->node = node;
 	handle->readable = mode->read;
@@ -127,7 +127,7 @@ static void free_handle(struct fs *fs, struct handle *handle)
 	mem_free(handle->text);
 	vecfile_release(&handle->vector);
 	run_release(&handle->run);
-	pthread_mutex_destroy(&handle->lock);
+	waiting_release(&handle->lock);
 	mem_free(handle);
 }
 
@@ -224,14 +224,14 @@ void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool 
 	struct node *node = handle->node;
 	bool dropped = false;
 
-	pthread_mutex_lock(&handle->lock);
+	waiting_lock(&handle->lock, call, true);
 	if (handle->kind == HANDLE_VECTOR)
 		dropped = handle->vector.dirty && !handle->vector.told;
 	if (dropped && !vecfile_incomplete(fs, &handle->vector, &call->msg))
 		(void)err_set(&call->msg, ERR_INVALID, "what was written last was not committed");
 	if (handle->kind == HANDLE_RUN)
 		dropped = run_incomplete(fs, &handle->run, &call->msg);
-	pthread_mutex_unlock(&handle->lock);
+	waiting_unlock(&handle->lock);
 	free_handle(fs, handle);
 	give_name_back(fs, node);
 	(void)inode_closed(fs->inodes, node); /* a name that goes was never in a listing */
@@ -256,7 +256,7 @@ int handle_read(struct fs *fs, struct handle *handle, uint64_t offset, size_t si
 
 	*bytes_out = NULL;
 	*len_out = 0;
-	pthread_mutex_lock(&handle->lock);
+	waiting_lock(&handle->lock, call, false);
 	switch (handle->kind) {
 	case HANDLE_VECTOR:
 		rc = vecfile_read(fs, handle);
@@ -275,13 +275,13 @@ int handle_read(struct fs *fs, struct handle *handle, uint64_t offset, size_t si
 		break;
 	}
 	if (rc != 0)
-		pthread_mutex_unlock(&handle->lock);
+		waiting_unlock(&handle->lock);
 	return rc;
 }
 
 void handle_read_done(struct handle *handle)
 {
-	pthread_mutex_unlock(&handle->lock);
+	waiting_unlock(&handle->lock);
 }
 
 /* Each line is a command; the first that fails ends it. */
@@ -313,14 +313,14 @@ int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t
 		return 0;
 	if (handle->kind == HANDLE_VECTOR)
 		ann_wait_room(fs->ann);
-	pthread_mutex_lock(&handle->lock);
+	waiting_lock(&handle->lock, call, false);
 	if (handle->kind == HANDLE_VECTOR)
 		rc = vecfile_write(fs, handle, bytes, len, offset, call);
 	else if (handle->kind == HANDLE_RUN)
 		rc = run_write(fs, handle, bytes, len, call);
 	else if (handle->kind == HANDLE_CONTROL)
 		rc = control(fs, bytes, len, call);
-	pthread_mutex_unlock(&handle->lock);
+	waiting_unlock(&handle->lock);
 	return rc;
 }
 
@@ -339,11 +339,11 @@ int handle_flush(struct fs *fs, struct handle *handle, struct call *call)
 
 	if (handle->kind != HANDLE_VECTOR || !handle->writable)
 		return 0;
-	pthread_mutex_lock(&handle->lock);
+	waiting_lock(&handle->lock, call, false);
 	rc = vecfile_finish(fs, handle, call);
 	if (rc == 0 && handle->vector.unsynced && fs->opts.durability == WAL_CLOSE)
 		rc = sync_content(fs, handle);
-	pthread_mutex_unlock(&handle->lock);
+	waiting_unlock(&handle->lock);
 	return rc;
 }
 
@@ -353,11 +353,11 @@ int handle_sync(struct fs *fs, struct handle *handle, struct call *call)
 
 	if (handle->kind != HANDLE_VECTOR)
 		return 0;
-	pthread_mutex_lock(&handle->lock);
+	waiting_lock(&handle->lock, call, false);
 	rc = vecfile_finish(fs, handle, call);
 	if (rc == 0)
 		rc = sync_content(fs, handle);
-	pthread_mutex_unlock(&handle->lock);
+	waiting_unlock(&handle->lock);
 	return rc;
 }
 
@@ -367,8 +367,8 @@ int handle_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct 
 
 	if (handle->kind != HANDLE_VECTOR)
 		return size == 0 ? 0 : ERR_INVALID;
-	pthread_mutex_lock(&handle->lock);
+	waiting_lock(&handle->lock, call, false);
 	rc = vecfile_truncate(fs, handle, size, call);
-	pthread_mutex_unlock(&handle->lock);
+	waiting_unlock(&handle->lock);
 	return rc;
 }

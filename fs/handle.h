@@ -17,6 +17,7 @@
 #include "fs/inode.h"
 #include "fs/run.h"
 #include "fs/vecfile.h"
+#include "fs/waiting.h"
 
 #define HANDLE_BYTES_MAX (64ull << 20)	/* of one handle */
 #define HANDLE_TOTAL_MAX (256ull << 20) /* of all handles of a mount */
@@ -33,7 +34,7 @@ struct handle {
 	struct node *node;	     /* open as long as the handle */
 	struct handle *next, **back; /* in fs->handles; guarded by its lock */
 	bool readable, writable, append;
-	pthread_mutex_t lock;
+	struct waiting lock;
 	size_t reserved; /* guarded by lock; bytes counted in fs->buffered_bytes */
 	char *text;	 /* HANDLE_TEXT; owned, fixed */
 	size_t text_len;
@@ -81,7 +82,9 @@ void handle_free_all(struct fs *fs);
 int handle_read(struct fs *fs, struct handle *handle, uint64_t offset, size_t size,
 		struct call *call, const void **bytes_out, size_t *len_out);
 void handle_read_done(struct handle *handle);
-/* All of the bytes or none. */
+/*
+ * All of the bytes or none. It may tell the caller so (call->succeed) and go on with them.
+ */
 int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t len,
 		 uint64_t offset, struct call *call);
 /* A descriptor was closed; there may be others. */

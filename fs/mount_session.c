@@ -166,12 +166,15 @@ static void *watch_signals(void *argument)
 	return NULL;
 }
 
-/* Enough threads that some are free while searches keep all cores busy. */
+/*
+ * Enough threads that some are free while searches keep all cores busy. A batch may have two: that
+ * which searches what was written, and the one that waits with the next request.
+ */
 static unsigned loop_threads(void)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-	return cores > 1 ? 2 * (unsigned)cores + 2 : 4;
+	return cores > 1 ? 4 * (unsigned)cores + 2 : 6;
 }
 
 /* libfuse before 3.12 has no bound on the threads it starts, and only keeps so many of them. */

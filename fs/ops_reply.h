@@ -21,6 +21,8 @@ struct ops_request {
 	const char *operation; /* for status/errors */
 	struct node *node;     /* that it names; the parent when there is a name */
 	const char *name;      /* NULL: none */
+	size_t size;	       /* bytes of a write */
+	bool answered;	       /* by call.succeed: req is gone */
 	struct call call;
 };
 
