@@ -162,10 +162,18 @@ struct ann_found {
  */
 typedef int (*ann_take)(void *ctx, size_t first, const struct ann_found *found, size_t n);
 /*
- * As ann_search, for queries that lie in several parts (numbered through, none empty) and results that are wanted as they come. After an error some were handed out, some not.
+ * Called once, on one of the threads, while others may be searching already: what the caller has to
+ * do meanwhile. An error, of which it has told itself, ends the search and is its result.
+ */
+typedef int (*ann_begun)(void *ctx);
+/*
+ * As ann_search, for queries that lie in several parts (numbered through, none empty) and results
+ * that are wanted as they come. After an error some were handed out, some not. begun may be NULL, and
+ * is not called after an error of what was asked.
  */
 int ann_search_parts(struct ann *ann, const struct ann_part *parts, size_t n_parts,
-		     const struct ann_query *query, ann_take take, void *ctx, struct err_msg *msg);
+		     const struct ann_query *query, ann_take take, ann_begun begun, void *ctx,
+		     struct err_msg *msg);
 
 /* --- care --- */
 

@@ -19,12 +19,13 @@ struct batch {
 	const struct ann_part *parts; /* n queries in all */
 	size_t n;
 	const struct ann_query *spec;
-	bool unchecked; /* the queries are still to be validated */
 	size_t share; /* of what is left, a group takes one part in so many; 0: all groups alike */
 	_Atomic size_t next;	     /* queries before this have a thread */
 	struct find_result *results; /* n, owned; NULL when `take` gets them */
 	ann_take take;
-	void *take_ctx;
+	ann_begun begun; /* the first job, or NULL */
+	void *ctx;	 /* of both */
+	int begun_err;
 	_Atomic bool failed;
 	pthread_mutex_t lock;
 	int err;	    /* of the first group that failed; guarded by lock */
@@ -87,7 +88,7 @@ static int take_results(const struct batch *batch, size_t first, struct find_res
 
 	for (size_t i = 0; i < n; i++)
 		found[i] = (struct ann_found){results[i].hits, results[i].n, results[i].ids};
-	return batch->take(batch->take_ctx, first, found, n);
+	return batch->take(batch->ctx, first, found, n);
 }
 
 static int find(struct batch *batch, size_t first, size_t n, struct err_msg *msg)
@@ -100,7 +101,7 @@ static int find(struct batch *batch, size_t first, size_t n, struct err_msg *msg
 	const float *queries = queries_at(batch, first, &together);
 	int err = 0;
 
-	for (size_t q = 0; batch->unchecked && q < n && err == 0; q++)
+	for (size_t q = 0; q < n && err == 0; q++)
 		err = validate_vector(dim, ann->metric, queries + q * dim, dim, msg);
 	if (err == 0)
 		err = find_group(ann, queries, n, batch->spec, results, msg);
@@ -111,14 +112,12 @@ static int find(struct batch *batch, size_t first, size_t n, struct err_msg *msg
 	return err;
 }
 
-static void answer_group(void *ctx, size_t i)
+static void answer_group(struct batch *batch)
 {
-	struct batch *batch = ctx;
 	size_t first = atomic_load(&batch->next), n;
 	struct err_msg msg = {""};
 	int err;
 
-	(void)i; /* as many calls as groups */
 	do
 		n = group_size(batch, first);
 	while (!atomic_compare_exchange_weak(&batch->next, &first, first + n));
@@ -134,6 +133,20 @@ static void answer_group(void *ctx, size_t i)
 	}
 	pthread_mutex_unlock(&batch->lock);
 	atomic_store(&batch->failed, true);
+}
+
+/* As many calls as groups, and one that begins. */
+static void do_job(void *ctx, size_t i)
+{
+	struct batch *batch = ctx;
+
+	if (i > 0 || batch->begun == NULL) {
+		answer_group(batch);
+		return;
+	}
+	batch->begun_err = batch->begun(batch->ctx);
+	if (batch->begun_err != 0)
+		atomic_store(&batch->failed, true);
 }
 
 static int join(const struct batch *batch, struct ann_answer *answer)
@@ -183,14 +196,16 @@ static int run(struct batch *batch, struct err_msg *msg)
 		return err;
 	pthread_mutex_init(&batch->lock, NULL);
 	batch->share = share_of(ann, batch->spec);
-	workers_run(ann->workers, count_groups(batch), answer_group, batch);
-	err = batch->err;
+	workers_run(ann->workers, count_groups(batch) + (batch->begun != NULL), do_job, batch);
+	err = batch->begun_err != 0 ? 0 : batch->err;
 	if (err != 0 && batch->msg.text[0] != '\0')
 		(void)err_set(msg, err, "%s", batch->msg.text);
 	else if (err != 0)
 		(void)store_explain_tables(
 			ann->store, err_set(msg, err, "the search failed: %s", err_str(err)), msg);
 	pthread_mutex_destroy(&batch->lock);
+	if (batch->begun_err != 0)
+		return batch->begun_err;
 	if (err == 0)
 		atomic_fetch_add(batch->spec->exact ? &ann->exact_queries : &ann->queries,
 				 batch->n);
@@ -201,7 +216,7 @@ int ann_search(struct ann *ann, const float *queries, size_t n, const struct ann
 	       struct ann_answer *answer, struct err_msg *msg)
 {
 	const struct ann_part part = {queries, n};
-	struct batch batch = {.ann = ann, .parts = &part, .n = n, .spec = query, .unchecked = true};
+	struct batch batch = {.ann = ann, .parts = &part, .n = n, .spec = query};
 	int err = 0;
 
 	memset(answer, 0, sizeof(*answer));
@@ -225,10 +240,15 @@ int ann_search(struct ann *ann, const float *queries, size_t n, const struct ann
 }
 
 int ann_search_parts(struct ann *ann, const struct ann_part *parts, size_t n_parts,
-		     const struct ann_query *query, ann_take take, void *ctx, struct err_msg *msg)
+		     const struct ann_query *query, ann_take take, ann_begun begun, void *ctx,
+		     struct err_msg *msg)
 {
-	struct batch batch = {
-		.ann = ann, .parts = parts, .spec = query, .take = take, .take_ctx = ctx};
+	struct batch batch = {.ann = ann,
+			      .parts = parts,
+			      .spec = query,
+			      .take = take,
+			      .begun = begun,
+			      .ctx = ctx};
 
 	for (size_t i = 0; i < n_parts; i++)
 		batch.n += parts[i].n;

@@ -95,8 +95,8 @@ struct piece {
 };
 
 struct gathering {
+	const struct answer_batch *batch;
 	enum query_format format;
-	size_t before;
 	struct piece *pieces; /* at the first of the queries that a piece is about; owned */
 };
 
@@ -106,7 +106,7 @@ static int take_piece(void *ctx, size_t first, const struct ann_found *found, si
 	const struct gathering *gathering = ctx;
 	struct piece *piece = &gathering->pieces[first];
 
-	return query_render_found(found, n, gathering->before + first, gathering->format,
+	return query_render_found(found, n, gathering->batch->before + first, gathering->format,
 				  &piece->text, &piece->len);
 }
 
@@ -151,29 +151,38 @@ bool answer_too_many(const struct node *node, size_t n)
 	return n > ANSWER_HITS_MAX / spec_of(node)->ann.k && n > 1;
 }
 
-int answer_batch(struct fs *fs, const struct node *node, const struct ann_part *parts,
-		 size_t n_parts, size_t before, struct call *call, struct answer_text *text)
+static int begun(void *ctx)
 {
-	const struct query_spec *spec = spec_of(node);
-	struct gathering gathering = {.format = spec->format, .before = before};
+	const struct gathering *gathering = ctx;
+
+	return gathering->batch->begun(gathering->batch->ctx);
+}
+
+int answer_vectors(struct fs *fs, const struct answer_batch *batch, struct call *call,
+		   struct answer_text *text)
+{
+	const struct query_spec *spec = spec_of(batch->node);
+	struct gathering gathering = {.batch = batch, .format = spec->format};
 	struct ann_query query = spec->ann;
 	uint64_t start = fs->io->ops->now_ns(fs->io, STORE_CLOCK_MONOTONIC);
 	size_t n = 0;
 	int rc;
 
-	for (size_t i = 0; i < n_parts; i++)
-		n += parts[i].n;
-	if (answer_too_many(node, before + n))
+	for (size_t i = 0; i < batch->n_parts; i++)
+		n += batch->parts[i].n;
+	if (answer_too_many(batch->node, batch->before + n))
 		return err_set(&call->msg, ERR_TOO_BIG,
 			       "%zu queries of %u neighbours are too many at once: ask at most %u",
-			       before + n, query.k, ANSWER_HITS_MAX / query.k);
+			       batch->before + n, query.k, ANSWER_HITS_MAX / query.k);
 	gathering.pieces = mem_zalloc(n, sizeof(*gathering.pieces));
 	if (gathering.pieces == NULL)
 		return ERR_NOMEM;
 	query.cancelled = call->cancelled;
 	query.cancel_ctx = call->cancel_ctx;
-	rc = ann_search_parts(fs->ann, parts, n_parts, &query, take_piece, &gathering, &call->msg);
-	count(fs, start, n);
+	rc = ann_search_parts(fs->ann, batch->parts, batch->n_parts, &query, take_piece,
+			      batch->begun != NULL ? begun : NULL, &gathering, &call->msg);
+	if (rc != ERR_INVALID)
+		count(fs, start, n);
 	if (rc == 0)
 		rc = gather(&gathering, n, text);
 	for (size_t i = 0; i < n; i++)

@@ -26,13 +26,21 @@ struct answer_text {
 	char *at; /* owned: mem_free */
 	size_t len, cap;
 };
+/* Vectors of a batch, as ann_search_parts takes them. */
+struct answer_batch {
+	const struct node *node;
+	const struct ann_part *parts;
+	size_t n_parts;
+	size_t before;	 /* vectors of the batch that have their lines already */
+	ann_begun begun; /* may be NULL */
+	void *ctx;	 /* of begun */
+};
 /*
- * Searches vectors that are valid and lie in some parts, as ann_search_parts takes them, and puts what it finds
- * behind *text; `before` vectors of the batch have their lines there already. Threads that search
- * also render. ERR_TOO_BIG when the whole batch is too large; after an error *text is as it was.
+ * Searches them and puts what it finds behind *text. Threads that search also render. ERR_TOO_BIG
+ * when the whole batch is too large; after an error *text is as it was.
  */
-int answer_batch(struct fs *fs, const struct node *node, const struct ann_part *parts,
-		 size_t n_parts, size_t before, struct call *call, struct answer_text *text);
+int answer_vectors(struct fs *fs, const struct answer_batch *batch, struct call *call,
+		   struct answer_text *text);
 /* Whether a batch of n vectors is too large to be searched. */
 bool answer_too_many(const struct node *node, size_t n);
 /* The answer of a node of kind NODE_POINT or NODE_LIKE_ID. ERR_ABSENT when the vector is gone. */

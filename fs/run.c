@@ -8,8 +8,8 @@
  * A batch in order: vectors that `text` has the answers of (`searched`), whole vectors in `bytes`,
  * and the beginning of one there. A write that makes enough of them has them searched where they
  * lie, most of them in the buffer of the request. Whatever can be refused is refused before the
- * write is answered. When the search fails afterwards, the vectors are copied and the read searches
- * them again, for then there is somebody to tell.
+ * write is answered, by one thread while others begin to search. When the search fails afterwards,
+ * the vectors are copied and the read searches them again, for then there is somebody to tell.
  */
 #include "fs/run.h"
 
@@ -61,7 +61,6 @@ static void begin_batch(struct run *run)
 	drop_text(run);
 	run->len = 0;
 	run->searched = 0;
-	run->unchecked = false;
 	run->failed = false;
 	run->reading = false;
 }
@@ -98,18 +97,6 @@ static int validate(const struct fs *fs, const uint8_t *vectors, size_t n, struc
 	return rc;
 }
 
-/* Of what is in `bytes`, the whole vectors from byte `before` on; all, should none be checked yet. */
-static int validate_kept(const struct fs *fs, struct run *run, size_t before, size_t len,
-			 struct call *call)
-{
-	size_t size = attr_vector_size(fs), first = run->unchecked ? 0 : before / size;
-	int rc = validate(fs, run->bytes + first * size, len / size - first, call);
-
-	if (rc == 0)
-		run->unchecked = false;
-	return rc;
-}
-
 /* --- searching --- */
 
 static int search_alone(struct fs *fs, struct handle *handle, struct call *call)
@@ -131,20 +118,20 @@ static int search_alone(struct fs *fs, struct handle *handle, struct call *call)
 	return rc;
 }
 
-/* The answers of these vectors, which are the next of the batch. After an error nothing changed. */
-static int search_more(struct fs *fs, struct handle *handle, const struct ann_part *parts,
-		       size_t n_parts, struct call *call)
+/* The answers of vectors that are the next of the batch. After an error nothing changed. */
+static int search_more(struct fs *fs, struct handle *handle, const struct answer_batch *batch,
+		       struct call *call)
 {
 	struct run *run = &handle->run;
 	size_t len = run->text.len;
-	int rc = answer_batch(fs, handle->node, parts, n_parts, run->searched, call, &run->text);
+	int rc = answer_vectors(fs, batch, call, &run->text);
 
 	if (rc == 0)
 		rc = count(fs, handle, 0, &call->msg);
 	if (rc != 0)
 		run->text.len = len;
-	for (size_t i = 0; i < n_parts && rc == 0; i++)
-		run->searched += parts[i].n;
+	for (size_t i = 0; i < batch->n_parts && rc == 0; i++)
+		run->searched += batch->parts[i].n;
 	return rc;
 }
 
@@ -189,25 +176,57 @@ static void place_bytes(struct run *run, const uint8_t *bytes, size_t len, size_
 					    run->bytes + kept - place->tail_len;
 }
 
+/* A write that is not answered yet. */
+struct request {
+	struct fs *fs;
+	const struct run *run;
+	const struct place *place;
+	size_t len;
+	struct call *call;
+	bool answered;
+};
+
+/* Refuses it, or answers it; on any thread, while others search already. */
+static int answer_write(void *ctx)
+{
+	struct request *request = ctx;
+	const struct run *run = request->run;
+	const struct place *place = request->place;
+	size_t size = attr_vector_size(request->fs), whole = run->len / size;
+	size_t kept = (run->len + request->len - place->rest_len) / size;
+	int rc = validate(request->fs, run->bytes + whole * size, kept - whole, request->call);
+
+	if (rc == 0)
+		rc = validate(request->fs, place->rest, place->rest_len / size, request->call);
+	if (rc != 0)
+		return rc;
+	request->answered = true;
+	if (request->call->succeed != NULL)
+		request->call->succeed(request->call->succeed_ctx);
+	return 0;
+}
+
 /* Part of a batch, searched while the caller goes on. There is room for all of the bytes. */
 static int write_searched(struct fs *fs, struct handle *handle, const uint8_t *bytes, size_t len,
 			  struct call *call)
 {
 	struct run *run = &handle->run;
 	struct call unasked = {.cancelled = nobody_waits, .cancel_ctx = handle};
-	size_t size = attr_vector_size(fs);
 	struct place place;
+	struct request request = {.fs = fs, .run = run, .place = &place, .len = len, .call = call};
+	struct answer_batch batch = {.node = handle->node,
+				     .parts = place.parts,
+				     .before = run->searched,
+				     .begun = answer_write,
+				     .ctx = &request};
 	int rc;
 
-	place_bytes(run, bytes, len, size, &place);
-	rc = validate_kept(fs, run, run->len, run->len + len - place.rest_len, call);
-	if (rc == 0)
-		rc = validate(fs, place.rest, place.rest_len / size, call);
-	if (rc != 0)
+	place_bytes(run, bytes, len, attr_vector_size(fs), &place);
+	batch.n_parts = place.n_parts;
+	rc = search_more(fs, handle, &batch, &unasked);
+	if (!request.answered)
 		return rc;
-	if (call->succeed != NULL)
-		call->succeed(call->succeed_ctx);
-	run->failed = search_more(fs, handle, place.parts, place.n_parts, &unasked) != 0;
+	run->failed = rc != 0;
 	run->len += len;
 	if (run->failed) {
 		memcpy(run->bytes + run->len - place.rest_len, place.rest, place.rest_len);
@@ -233,15 +252,15 @@ static int write_kept(struct fs *fs, struct handle *handle, const uint8_t *bytes
 		      struct call *call)
 {
 	struct run *run = &handle->run;
-	size_t before = run->len, size = attr_vector_size(fs);
+	size_t before = run->len, size = attr_vector_size(fs), whole;
 	int rc = 0;
 
 	memcpy(run->bytes + before, bytes, len);
 	run->len += len;
-	run->unchecked = run->unchecked || size == 0;
 	if (size == 0)
 		return 0;
-	rc = validate_kept(fs, run, before, run->len, call);
+	whole = before / size;
+	rc = validate(fs, run->bytes + whole * size, run->len / size - whole, call);
 	if (rc == 0 && run->searched == 0 && run->len == size)
 		rc = search_alone(fs, handle, call);
 	if (rc != 0)
@@ -289,17 +308,16 @@ bool run_incomplete(struct fs *fs, const struct run *run, struct err_msg *msg)
 /* The rest of the batch: n vectors, which are all that `bytes` has. */
 static int search_rest(struct fs *fs, struct handle *handle, size_t n, struct call *call)
 {
-	struct run *run = &handle->run;
+	const struct run *run = &handle->run;
 	const struct ann_part part = {(const float *)(const void *)run->bytes, n};
-	int rc = 0;
+	const struct answer_batch batch = {
+		.node = handle->node, .parts = &part, .n_parts = 1, .before = run->searched};
 
 	if (n == 0 || run->alone)
 		return 0;
 	if (run->searched == 0 && n == 1)
 		return search_alone(fs, handle, call);
-	if (run->unchecked)
-		rc = validate_kept(fs, run, 0, run->len, call);
-	return rc != 0 ? rc : search_more(fs, handle, &part, 1, call);
+	return search_more(fs, handle, &batch, call);
 }
 
 static int begin_reading(struct fs *fs, struct handle *handle, struct call *call)

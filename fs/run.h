@@ -28,7 +28,6 @@ struct run {
 	struct answer_text text; /* the answer, as far as it goes */
 	size_t at;		 /* bytes of it read */
 	bool alone;		 /* `text` is of the one vector in `bytes`, should no other come */
-	bool unchecked;		 /* `bytes` came while no dimension was known */
 	bool failed;		 /* a search failed after its write: a read has to tell */
 	bool reading;
 };

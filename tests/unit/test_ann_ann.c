@@ -328,7 +328,17 @@ struct taken {
 	unsigned largest, smallest;	/* group; guarded by lock */
 	int refuse;			/* what the second call returns */
 	unsigned calls;			/* guarded by lock */
+	unsigned begun;
+	int refuse_begun;
 };
+
+static int begin(void *ctx)
+{
+	struct taken *taken = ctx;
+
+	taken->begun++;
+	return taken->refuse_begun;
+}
 
 static int take(void *ctx, size_t first, const struct ann_found *found, size_t n)
 {
@@ -374,21 +384,23 @@ static void check_parts(struct ann *ann, struct ann_random *random)
 	for (uint32_t q = 0; q < QUERIES; q++)
 		ann_random_vector(random, queries + q * MANY_DIM, MANY_DIM, 50);
 	assert_int_equal(ann_search(ann, queries, QUERIES, &spec, &whole, NULL), 0);
-	for (size_t i = 0; i < 2 * sizeof(cuts) / sizeof(cuts[0]); i++) {
-		size_t cut = cuts[i / 2];
+	for (size_t i = 0; i < 3 * sizeof(cuts) / sizeof(cuts[0]); i++) {
+		size_t cut = cuts[i / 3];
 		const struct ann_part parts[2] = {{queries, cut},
 						  {queries + cut * MANY_DIM, QUERIES - cut}};
 		struct taken taken = {.whole = &whole, .smallest = QUERIES};
 
 		pthread_mutex_init(&taken.lock, NULL);
-		taken.refuse = i % 2 != 0 ? ERR_NOMEM : 0;
-		assert_int_equal(ann_search_parts(ann, parts, 2, &spec, take, &taken, &msg),
-				 taken.refuse);
-		for (size_t q = 0; q < QUERIES && taken.refuse == 0; q++)
+		taken.refuse = i % 3 == 1 ? ERR_NOMEM : 0;
+		taken.refuse_begun = i % 3 == 2 ? ERR_BUSY : 0;
+		assert_int_equal(ann_search_parts(ann, parts, 2, &spec, take, begin, &taken, &msg),
+				 i % 3 == 2 ? ERR_BUSY : taken.refuse);
+		assert_int_equal(taken.begun, 1);
+		for (size_t q = 0; q < QUERIES && i % 3 == 0; q++)
 			assert_true(taken.taken[q]);
 		/* Together at first, one by one at the end. */
-		assert_true(taken.largest > 4 || taken.refuse != 0);
-		assert_true(taken.smallest == 1 || taken.refuse != 0);
+		assert_true(taken.largest > 4 || i % 3 != 0);
+		assert_true(taken.smallest == 1 || i % 3 != 0);
 		pthread_mutex_destroy(&taken.lock);
 	}
 	ann_answer_release(&whole);
