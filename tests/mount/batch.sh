@@ -57,13 +57,13 @@ perl -e '
 	}' "$M/query/$spec/run" "$scratch/queries" >"$scratch/one"
 equal "one by one" 1000 "$(wc -l <"$scratch/one")"
 for size in 1048576 64 2048 2112 1000 7 3333; do
-	ask $spec 1 $size >"$scratch/batch"
+	ask "$spec" 1 "$size" >"$scratch/batch"
 	ok "a batch in pieces of $size bytes" cmp "$scratch/one" "$scratch/batch"
 done
 
 # 1.3 MB: several requests, and vectors that two of them share.
 for size in 4194304 300001; do
-	ask $spec 100 $size >"$scratch/large"
+	ask "$spec" 100 "$size" >"$scratch/large"
 	# The queries come again every 200.
 	awk -F '\t' '{ print $1 % 200 "\t" $2 "\t" $3 }' "$scratch/large" | split -l 1000 - "$scratch/part."
 	equal "a large batch in pieces of $size, numbers" "0 19999 100000" \
@@ -108,7 +108,7 @@ kill -INT "$asker" "$(pgrep -P "$asker" | head -n 1)" 2>/dev/null
 begin=$(date +%s%N)
 wait "$asker" 2>/dev/null
 ok "who is interrupted ends soon" test "$(seconds_since "$begin" | cut -d . -f 1)" -lt 10
-ask $spec 1 4096 >"$scratch/batch"
+ask "$spec" 1 4096 >"$scratch/batch"
 ok "the next caller is answered" cmp "$scratch/one" "$scratch/batch"
 
 ok "unmount" unmount_store "$M"
