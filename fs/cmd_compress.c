@@ -169,7 +169,8 @@ static int plain_order(struct source *source)
 /* The order in which to copy. The graph is only of use: without it there is another order. */
 static int prepare(struct source *source, struct cmd_output *output, struct err_msg *msg)
 {
-	const struct ann_opts opts = {.threads = 1};
+	/* with the bits it has: others would be made anew from all vectors, and may not fit in memory */
+	const struct ann_opts opts = {.threads = 1, .code_bits = ann_stored_bits(source->store)};
 	struct err_msg note = {{0}};
 	int rc = ann_open(source->store, &opts, &source->ann, &note, msg);
 

@@ -172,6 +172,15 @@ for kind in picture random; do
 	"$VECFS" stat "$work/c.16K" | awk '/^free in file/ { ok = $4 <= 16384 } END { exit !ok }'
 	check $? "no space is left between pages"
 done
+# Codes that were made small for want of memory stay small.
+mounted "$work/c" "$mnt" -o code-bits=1
+unmounted "$mnt"
+gone "$work/c"
+exits 0 "1200 vectors" "$VECFS" compress "$work/c" "$work/c.low"
+for store in c c.low; do
+	"$VECFS" stat "$work/$store" | grep -q '^code bits *1 '
+	check $? "$store has codes of 1 bit"
+done
 exits 8 "exists" "$VECFS" compress "$work/c" "$work/c.16K"
 exits 2 "page-size" "$VECFS" compress "$work/c" "$work/x" --page-size=5000
 exits 2 "needs a value" "$VECFS" compress "$work/c" "$work/x" --page-size
