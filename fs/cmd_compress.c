@@ -171,15 +171,17 @@ static int prepare(struct source *source, struct cmd_output *output, struct err_
 {
 	/* with the bits it has: others would be made anew from all vectors, and may not fit in memory */
 	const struct ann_opts opts = {.threads = 1, .code_bits = ann_stored_bits(source->store)};
-	struct err_msg note = {{0}};
-	int rc = ann_open(source->store, &opts, &source->ann, &note, msg);
+	struct err_msg note = {{0}}, why = {{0}};
+	int rc = ann_open(source->store, &opts, &source->ann, &note, &why);
 
-	if (rc == 0)
+	if (rc == 0) {
 		rc = ann_order(source->ann, &source->slots, &source->n);
+		(void)err_set(&why, rc, "the index cannot be read: %s", err_str(rc));
+	}
 	if (rc == 0 && note.text[0] == '\0')
 		return 0;
-	if (note.text[0] != '\0')
-		cmd_say(&output->progress, "remark", note.text);
+	if (rc != ERR_NOMEM)
+		cmd_say(&output->progress, "remark", rc == 0 ? note.text : why.text);
 	(void)ann_close(source->ann); /* it is read-only: there is nothing to lose */
 	source->ann = NULL;
 	if (rc == ERR_NOMEM)

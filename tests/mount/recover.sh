@@ -181,6 +181,12 @@ for store in c c.low; do
 	"$VECFS" stat "$work/$store" | grep -q '^code bits *1 '
 	check $? "$store has codes of 1 bit"
 done
+# An index that cannot be read costs the order, and this is said.
+"$BUILD/tests/mount/damage" "$work/c.low" graph >"$work/said"
+exits 0 "remark: the index cannot be read: " "$VECFS" compress "$work/c.low" "$work/c.anew"
+[[ $said = *"which the first mount builds anew"* ]]
+check $? "it is built anew"
+exits 0 "clean" "$VECFS" check "$work/c.anew"
 exits 8 "exists" "$VECFS" compress "$work/c" "$work/c.16K"
 exits 2 "page-size" "$VECFS" compress "$work/c" "$work/x" --page-size=5000
 exits 2 "needs a value" "$VECFS" compress "$work/c" "$work/x" --page-size
