@@ -270,6 +270,7 @@ int cmd_import(int argc, char **argv)
 	cmd_end_progress(&import.progress);
 	import_ids_release(&import.ids);
 	mem_free(import.ids_text);
+	mem_free(import.rows_of);
 	if (rc == 0)
 		return 0;
 	fprintf(stderr, "vecfs: %s\n", msg.text[0] != '\0' ? msg.text : err_str(rc));

@@ -24,7 +24,8 @@ struct import {
 	/* what the files hold, known before anything is written */
 	uint32_t dim; /* 0: no rows at all */
 	uint64_t rows;
-	char *ids_text; /* owned */
+	uint64_t *rows_of; /* owned; each of the files */
+	char *ids_text;	   /* owned */
 	struct import_ids ids;
 
 	struct store_io *io;

@@ -9,15 +9,15 @@
 #include "fs/cmd_file.h"
 #include "store/mem.h"
 
-static int examine_file(struct import *import, const char *path, const char **dim_from,
-			struct err_msg *msg)
+static int examine_file(struct import *import, size_t i, const char **dim_from, struct err_msg *msg)
 {
+	const char *path = import->files[i];
 	struct cmd_vectors vectors;
 	int rc = cmd_vectors_open(&vectors, path, msg);
 	uint32_t dim = vectors.reader.dim;
 
-	if (rc == 0)
-		import->rows += vectors.reader.rows;
+	import->rows_of[i] = rc == 0 ? vectors.reader.rows : 0;
+	import->rows += import->rows_of[i];
 	cmd_vectors_close(&vectors);
 	if (rc != 0 || dim == 0)
 		return rc;
@@ -51,8 +51,11 @@ int import_examine(struct import *import, struct err_msg *msg)
 	const char *dim_from = NULL;
 	int rc = 0;
 
+	import->rows_of = mem_zalloc(import->n_files, sizeof(*import->rows_of));
+	if (import->rows_of == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", ERR_NOMEM_SENTENCE);
 	for (size_t i = 0; rc == 0 && i < import->n_files; i++)
-		rc = examine_file(import, import->files[i], &dim_from, msg);
+		rc = examine_file(import, i, &dim_from, msg);
 	if (rc == 0 && import->ids_path != NULL)
 		rc = examine_ids(import, msg);
 	return rc;

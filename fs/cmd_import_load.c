@@ -153,7 +153,7 @@ static int next_id(struct import *import, struct batch *batch, size_t i, uint64_
 		row->id = batch->number[i];
 		return 0;
 	}
-	/* there are as many lines as rows, unless a file has grown since it was examined */
+	/* there are as many lines as rows */
 	return import_ids_next(&import->ids, &row->id, &row->id_len, &batch->skip[i]) ? 0 :
 											ERR_ABSENT;
 }
@@ -233,14 +233,16 @@ static int make_room(struct import *import)
 	return rc == ERR_AGAIN ? 0 : rc;
 }
 
-static int load_file(struct import *import, const char *path, struct batch *batch,
-		     struct err_msg *msg)
+static int load_file(struct import *import, size_t i, struct batch *batch, struct err_msg *msg)
 {
+	const char *path = import->files[i];
 	struct cmd_vectors vectors;
 	size_t n = 1;
 	int rc = cmd_vectors_open(&vectors, path, msg);
 
-	if (rc == 0 && vectors.reader.dim != 0 && vectors.reader.dim != import->dim)
+	/* with other rows than before, those of all files behind it would get wrong ids */
+	if (rc == 0 && (vectors.reader.rows != import->rows_of[i] ||
+			(vectors.reader.dim != 0 && vectors.reader.dim != import->dim)))
 		rc = err_set(msg, ERR_INVALID, "%.200s has changed since it was looked at", path);
 	while (rc == 0 && n > 0) {
 		rc = load_batch(import, &vectors.reader, batch, &n, msg);
@@ -270,7 +272,7 @@ int import_store(struct import *import, struct err_msg *msg)
 		goto out;
 	}
 	for (size_t i = 0; rc == 0 && i < import->n_files; i++)
-		rc = load_file(import, import->files[i], batch, msg);
+		rc = load_file(import, i, batch, msg);
 out:
 	if (batch != NULL)
 		mem_free(batch->rows);

@@ -173,6 +173,23 @@ unmounted "$mnt"
 gone s
 imports "and again nothing is to be done" "0 stored, 30 there already, 10 superseded" s a.fvecs --ids twice
 
+# --- a file that changes while an import runs ---
+
+# The pipe is opened when all files were looked at: then the first one gets shorter.
+new_store s --metric=l2 --dim=6
+mkfifo pipe
+cp a.fvecs shrinks.fvecs
+"$VECFS" import s shrinks.fvecs b.npy --ids pipe >said 2>&1 &
+import=$!
+{
+	truncate -s -28 shrinks.fvecs
+	cat names
+} >pipe
+! wait $import && grep -q "shrinks.fvecs has changed since it was looked at" said
+check $? "a file with fewer rows than before is refused: $(tail -n 1 said)"
+"$VECFS" check s | grep -q "^s: 0 vectors.*clean"
+check $? "no row got the id of another"
+
 # --- a wrong row: what is before it stays ---
 
 new_store s --metric=l2
