@@ -351,6 +351,23 @@ int salvage_slot(struct salvage_pages *pages, unsigned view, uint32_t slot,
 	return 0;
 }
 
+/* A page of values. One that exists and has no place is nothing but zeros. */
+static int value_page(struct salvage_pages *pages, unsigned view, uint64_t page,
+		      const uint8_t **page_out)
+{
+	static const uint8_t zeros[FORMAT_PAGE_MAX];
+	int err = page > UINT32_MAX ?
+			  ERR_DAMAGED :
+			  salvage_page(pages, view, FORMAT_SPACE_VALUE, (uint32_t)page, page_out);
+
+	if (err != ERR_ABSENT)
+		return err;
+	if (page >= salvage_page_count(pages, view, FORMAT_SPACE_VALUE))
+		return ERR_DAMAGED;
+	*page_out = zeros;
+	return 0;
+}
+
 int salvage_value(struct salvage_pages *pages, unsigned view, uint32_t slot, uint32_t value_size,
 		  void *value_out)
 {
@@ -363,25 +380,22 @@ int salvage_value(struct salvage_pages *pages, unsigned view, uint32_t slot, uin
 	if (value_size <= page_size) {
 		uint32_t per_page = page_size / value_size;
 
-		err = salvage_page(pages, view, FORMAT_SPACE_VALUE, slot / per_page, &page);
+		err = value_page(pages, view, slot / per_page, &page);
 		if (err == 0)
 			memcpy(value_out, page + (size_t)(slot % per_page) * value_size,
 			       value_size);
-		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+		return err;
 	}
 	while ((uint64_t)span * page_size < value_size)
 		span *= 2;
 	for (uint32_t at = 0, i = 0; err == 0 && at < value_size; at += page_size, i++) {
-		uint64_t number = (uint64_t)slot * span + i;
 		uint32_t n = value_size - at < page_size ? value_size - at : page_size;
 
-		err = number > UINT32_MAX ? ERR_DAMAGED :
-					    salvage_page(pages, view, FORMAT_SPACE_VALUE,
-							 (uint32_t)number, &page);
+		err = value_page(pages, view, (uint64_t)slot * span + i, &page);
 		if (err == 0)
 			memcpy((uint8_t *)value_out + at, page, n);
 	}
-	return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	return err;
 }
 
 int salvage_bucket(struct salvage_pages *pages, unsigned view, uint32_t number,

@@ -244,6 +244,85 @@ static void test_undamaged(void **state)
 	}
 }
 
+/* --- pages of zeros, which have no place on the disk --- */
+
+#define ZEROS_PAGES 3u /* of the largest value here */
+
+/* A page of zeros for the first 16 ids; of what is larger than a page, the second one. */
+static void fill_with_zeros(uint32_t id, uint32_t size, uint8_t *value)
+{
+	memset(value, size > WORLD_PAGE || id >= PER_PAGE ? 1 + (int)id : 0, size);
+	if (size > WORLD_PAGE)
+		memset(value + WORLD_PAGE, 0, WORLD_PAGE);
+}
+
+static int take_with_zeros(void *ctx, const struct salvage_vector *vector)
+{
+	uint8_t want[ZEROS_PAGES * WORLD_PAGE];
+	unsigned id;
+
+	assert_int_equal(sscanf(vector->entry.id, "vector-%u", &id), 1);
+	fill_with_zeros(id, vector->size, want);
+	assert_memory_equal(vector->value, want, vector->size);
+	++*(uint32_t *)ctx;
+	return 0;
+}
+
+static int take_any_geometry(void *ctx, const struct store_geometry *geometry)
+{
+	(void)ctx;
+	(void)geometry;
+	return 0;
+}
+
+static void say_nothing(void *ctx, bool loss, const char *text)
+{
+	(void)ctx;
+	print_error("%s: %s\n", loss ? "lost" : "remark", text);
+	fail();
+}
+
+static void test_pages_of_zeros(void **state)
+{
+	static const uint32_t sizes[] = {WORLD_VALUE, ZEROS_PAGES * WORLD_PAGE};
+	const uint32_t ids = 3 * PER_PAGE;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct store_geometry geometry = {.page_size = WORLD_PAGE, .value_size = sizes[i]};
+		struct salvage_world w = {.medium = io_mem_new(1)};
+		struct salvage_report report = {0};
+		uint8_t value[ZEROS_PAGES * WORLD_PAGE];
+		uint32_t given = 0;
+		struct salvage_calls calls = {.ctx = &given,
+					      .begin = take_any_geometry,
+					      .vector = take_with_zeros,
+					      .say = say_nothing};
+		struct store_io *io = io_mem_attach(w.medium);
+
+		assert_int_equal(store_create(io, &geometry, NULL), 0);
+		io->ops->close(io);
+		salvage_world_open(&w, WAL_LOG);
+		for (uint32_t id = 0; id < ids; id++) {
+			struct store_attr attr = {0};
+			char name[32];
+			size_t len = salvage_world_name(id, name);
+
+			fill_with_zeros(id, sizes[i], value);
+			assert_int_equal(store_put(w.store, name, len, value, sizes[i], &attr, 0,
+						   NULL, NULL, NULL),
+					 0);
+		}
+		salvage_world_leave(&w, true);
+		io = io_mem_attach(w.medium);
+		assert_int_equal(salvage_run(io, &calls, 0, &report, NULL), 0);
+		assert_int_equal(given, ids);
+		assert_int_equal(report.losses, 0);
+		io->ops->close(io);
+		io_mem_free(w.medium);
+	}
+}
+
 static void test_blocks_of_head(void **state)
 {
 	uint32_t cases = 0, with_loss = 0;
@@ -842,6 +921,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_undamaged),
+		cmocka_unit_test(test_pages_of_zeros),
 		cmocka_unit_test(test_blocks_of_head),
 		cmocka_unit_test(test_blocks_without_older_slot),
 		cmocka_unit_test(test_one_slot_alone),
