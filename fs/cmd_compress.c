@@ -68,33 +68,29 @@ static int measure(struct store_io *io, struct store *store, struct sizes *sizes
 	return rc;
 }
 
+/* Inside a read section. ERR_ABSENT: the slot is not in use. */
 static int copy_slot(struct store *store, uint32_t slot, struct cmd_output *output,
-		     struct sizes *sizes, struct err_msg *msg)
+		     struct err_msg *msg)
 {
 	struct store_entry entry;
 	const void *value;
-	int rc;
+	int rc = store_slot_entry(store, slot, &entry);
 
-	store_read_begin(store);
-	rc = store_slot_entry(store, slot, &entry);
-	if (rc == 0) {
-		rc = store_value(store, slot, STORE_HINT_SCAN, &value);
-		if (rc != 0)
-			(void)err_set(msg, rc, "vectors/%s cannot be read: %s", entry.id,
-				      err_str(rc));
-	} else if (rc != ERR_ABSENT) {
-		(void)err_set(msg, rc, "the entry of slot %" PRIu32 " cannot be read: %s", slot,
-			      err_str(rc));
-	}
-	if (rc == 0) {
-		rc = cmd_output_put(output, &entry, value, store_value_size(store), msg);
-		if (rc == ERR_EXISTS)
-			rc = err_set(msg, ERR_DAMAGED, "vectors/%s stands twice in the store",
-				     entry.id);
-		sizes->vectors += rc == 0;
-	}
-	store_read_end(store);
-	return rc == ERR_ABSENT ? 0 : rc;
+	if (rc == ERR_ABSENT)
+		return rc;
+	if (rc != 0)
+		return err_set(msg, rc, "the entry of slot %" PRIu32 " cannot be read: %s", slot,
+			       err_str(rc));
+	if (ann_validate_id(entry.id, entry.id_len, NULL) != 0)
+		return err_set(msg, ERR_DAMAGED,
+			       "the id of slot %" PRIu32 " is none that a vector can have", slot);
+	rc = store_value(store, slot, STORE_HINT_SCAN, &value);
+	if (rc != 0)
+		return err_set(msg, rc, "vectors/%s cannot be read: %s", entry.id, err_str(rc));
+	rc = cmd_output_put(output, &entry, value, store_value_size(store), msg);
+	if (rc == ERR_EXISTS)
+		rc = err_set(msg, ERR_DAMAGED, "vectors/%s stands twice in the store", entry.id);
+	return rc;
 }
 
 /* Reads together what is copied next. */
@@ -147,7 +143,12 @@ static int copy(const struct source *source, struct cmd_output *output, uint32_t
 			cmd_show_progress(&output->progress, "vectors", i, source->n);
 		if (i % AHEAD == 0)
 			read_ahead(source, i);
-		rc = copy_slot(store, source->slots[i], output, sizes, msg);
+		store_read_begin(store);
+		rc = copy_slot(store, source->slots[i], output, msg);
+		store_read_end(store);
+		sizes->vectors += rc == 0;
+		if (rc == ERR_ABSENT)
+			rc = 0;
 	}
 	if (rc == 0)
 		rc = copy_graph(source, output, sizes, msg);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ann/ann.h"
 #include "fs/cmd_file.h"
 #include "fs/memory.h"
 #include "store/io.h"
@@ -184,6 +185,9 @@ static int write_slot(struct export *export, uint32_t slot, struct err_msg *msg)
 	if (rc != 0)
 		return err_set(msg, rc, "the entry of slot %" PRIu32 " cannot be read: %s", slot,
 			       err_str(rc));
+	if (ann_validate_id(entry.id, entry.id_len, NULL) != 0)
+		return err_set(msg, ERR_DAMAGED,
+			       "the id of slot %" PRIu32 " is none that a vector can have", slot);
 	rc = store_value(export->store, slot, STORE_HINT_SCAN, &value);
 	if (rc != 0)
 		return err_set(msg, rc, "vectors/%s cannot be read: %s", entry.id, err_str(rc));
@@ -282,7 +286,8 @@ int cmd_export(int argc, char **argv)
 		printf("%s: %" PRIu64 " vectors in %s, their ids in %s\n", export.path, export.rows,
 		       export.out, export.ids_path);
 	else
-		fprintf(stderr, "vecfs: %s\n", msg.text[0] != '\0' ? msg.text : err_str(rc));
+		fprintf(stderr, "vecfs: %s%s\n", msg.text[0] != '\0' ? msg.text : err_str(rc),
+			rc == ERR_DAMAGED ? "; vecfs recover saves what can be read" : "");
 	mem_free(export.ids_path);
 	return rc == 0 ? EXIT_CLEAN : rc == ERR_DAMAGED ? EXIT_DAMAGED : EXIT_CANNOT_RUN;
 }

@@ -4,7 +4,7 @@
  * WHAT: header, newest-slot, older-slot, free-list; or a page, of which a byte in the middle is
  * changed: value (that of the vector ID), slot, directory, bucket (that of ID), graph, code, aux;
  * or map-copy, map-both: one or both copies of the map page of the values. Prints what was damaged and
- * where: "value 3 40960".
+ * where: "value 3 40960". id: the vector ID gets a name that no file can have, in order.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -107,6 +107,17 @@ static void damage(struct store *store, const char *what, const char *id)
 	}
 }
 
+/* To the store an id is bytes. */
+static void rename_badly(struct store *store, const char *id)
+{
+	static const char bad[] = "two\nlines";
+	struct store_put_result result;
+
+	if (store_rename(store, id, strlen(id), bad, strlen(bad), 0, NULL, NULL, &result) != 0 ||
+	    store_close(store) != 0)
+		die("cannot rename");
+}
+
 int main(int argc, char **argv)
 {
 	struct store_opts opts = {.read_only = true, .cache_bytes = 16 << 20};
@@ -117,10 +128,15 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		die("damage STORE WHAT [ID]");
 	path = argv[1];
+	opts.read_only = strcmp(argv[2], "id") != 0;
 	if (io_posix_new(path, &io, &msg) != 0 || store_open(io, &opts, &store, NULL, &msg) != 0)
 		die(msg.text);
-	damage(store, argv[2], argc > 3 ? argv[3] : NULL);
-	store_abandon(store);
+	if (opts.read_only) {
+		damage(store, argv[2], argc > 3 ? argv[3] : NULL);
+		store_abandon(store);
+	} else {
+		rename_badly(store, argc > 3 ? argv[3] : "");
+	}
 	io->ops->close(io);
 	return 0;
 }

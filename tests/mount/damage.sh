@@ -137,6 +137,19 @@ for table in directory bucket; do
 	fi
 done
 
+# --- an id that no file can have ---
+
+spoil id v17
+exits "an id of two lines: check" 4 "the id of slot 17 is none that a vector can have" -- "$program" check "$bad"
+for command in export compress; do
+	exits "an id of two lines: $command" 4 "the id of slot 17 is none that a vector can have" "vecfs recover" -- \
+		"$program" $command "$bad" "$scratch/out.npy"
+	ok "nothing is left of it" no_file_like "$scratch/out."
+done
+rm -f "$scratch"/out.*
+exits "an id of two lines: recover" 4 "600 vectors saved" "1 of them under another name" -- "$program" recover "$bad" "$scratch/out"
+rm -f "$scratch"/out
+
 # --- a page of values ---
 
 spoil value v17
