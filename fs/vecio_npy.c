@@ -53,7 +53,7 @@ static bool skip_word(struct parser *p, const char *word)
 	return true;
 }
 
-/* A string without escapes, in either kind of quotes; what does not fit is no string we know. */
+/* A string of printable characters, in either kind of quotes; what does not fit is none we know. */
 static bool parse_string(struct parser *p, char *out, size_t size)
 {
 	size_t len = 0;
@@ -63,7 +63,8 @@ static bool parse_string(struct parser *p, char *out, size_t size)
 	if (p->at == p->end || (*p->at != '\'' && *p->at != '"'))
 		return false;
 	quote = *p->at++;
-	while (p->at < p->end && *p->at != quote && len + 1 < size)
+	while (p->at < p->end && *p->at != quote && *p->at >= ' ' && *p->at <= '~' &&
+	       len + 1 < size)
 		out[len++] = *p->at++;
 	out[len] = '\0';
 	return skip_char(p, quote);

@@ -449,6 +449,8 @@ static void arrays_that_are_refused(void **state)
 		 "not understood"},
 		{"{'descr': '>f4', 'fortran_order': False, 'shape': (1, 2)}", "type >f4"},
 		{"{'descr': '<i4', 'fortran_order': False, 'shape': (1, 2)}", "type <i4"},
+		/* nothing for the terminal of whoever reads the message */
+		{"{'descr': '\033[2J', 'fortran_order': False, 'shape': (1, 2)}", "not understood"},
 		{"{'descr': '|O', 'fortran_order': False, 'shape': (1, 2)}", "type |O"},
 		{"{'descr': '<f4', 'fortran_order': False, 'shape': ()}", "no dimensions"},
 		{"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 1)}", "more than 2"},
