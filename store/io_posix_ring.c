@@ -194,7 +194,8 @@ static bool run(struct io_posix_ring *ring, int fd, struct store_io_read *reads,
 	bool sound = true;
 
 	while (arrived < submitted || left > 0) {
-		long took = syscall(SYS_io_uring_enter, ring->fd, left, sound ? left : 1,
+		/* waits for all that have not arrived: the last call may have ended early by a signal */
+		long took = syscall(SYS_io_uring_enter, ring->fd, left, submitted - arrived + left,
 				    IORING_ENTER_GETEVENTS, NULL, 0);
 
 		if (took > 0) {
