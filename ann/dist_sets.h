@@ -45,9 +45,10 @@ static inline uint64_t dist_word(const uint8_t *at)
 }
 
 /*
- * With signs s = +1 or -1 for bits 1 and 0, a field of 2 bits stands for 2 (high s) + (low s). A sum
- * of products of signs is the number of them less twice the number of bits that differ. What the 32
- * fields of two words subtract that way, halved:
+ * Two codes of 2 bits. With signs s = +1 or -1 for bits 1 and 0, a field stands for 2 (high s) + (low s),
+ * so that the product of two fields is 4 high high' + 2 (high low' + low high') + low low'. A sum of
+ * products of signs is the number of them less twice the number of bits that differ: all sums follow
+ * from how many bits differ, how many high ones, and how many when the bits of one side change places.
  */
 static inline uint64_t dist_high_bits(uint64_t differ)
 {

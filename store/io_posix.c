@@ -1,13 +1,13 @@
 /*
  * io_posix.c - the seam over a POSIX file system: a store is a file, its log lies beside it.
  *
- * Here are the calls that speak errno, making and opening a store, and the surroundings. What is
- * read from and written to the head is in io_posix_head.c and io_posix_ring.c, segments are in
+ * Here are the calls whose errno is translated, making and opening a store, and the surroundings. What
+ * is read from and written to the head is in io_posix_head.c and io_posix_ring.c, segments are in
  * io_posix_log.c, the clocks in io_posix_machine.c.
  *
  * The directory is opened once and every name is used relative to it, so that a rename of the
- * directory cannot separate the store from its log. This is the only file of the store that knows
- * errno; what leaves it is a class of err.h.
+ * directory cannot separate the store from its log. No errno leaves the back end: a class of err.h
+ * does.
  *
  * Invariants:
  *  1. A head that exists is whole: it gets its name only after its first bytes are durable.

@@ -1,6 +1,7 @@
 /*
- * io_posix.h - what the parts of the POSIX back end share: io_posix.c (all calls that speak errno),
- * io_posix_head.c (the head), io_posix_log.c (log segments), io_posix_machine.c (clocks, boot).
+ * io_posix.h - what the parts of the POSIX back end share: io_posix.c (files, opening),
+ * io_posix_head.c (the head), io_posix_ring.c (many reads of it at once), io_posix_log.c (log
+ * segments), io_posix_machine.c (clocks, boot).
  */
 #ifndef VECFS_STORE_IO_POSIX_H
 #define VECFS_STORE_IO_POSIX_H
@@ -26,7 +27,7 @@ struct io_posix_ring;
 
 /* Reading the head past the kernel's cache: io_posix_ring.c. */
 struct io_posix_direct {
-	uint64_t kernel_cache; /* a larger head is read so; UINT64_MAX: none. Set before open */
+	uint64_t kernel_cache; /* a larger head is read so; UINT64_MAX: none. Set before reads */
 	pthread_mutex_t lock;
 	int fd;			    /* guarded by lock; -1: not opened */
 	bool refused;		    /* guarded by lock: it cannot be opened */

@@ -214,8 +214,6 @@ struct pager_page *pager_page(struct pager *pager, enum format_space space, uint
  */
 int pager_get(struct pager *pager, enum format_space space, uint32_t page, enum store_hint hint,
 	      const void **page_out);
-/* The page if it is in memory, else NULL; nothing is loaded, and nothing counts as used. */
-const void *pager_peek(struct pager *pager, enum format_space space, uint32_t page);
 /*
  * The same for changing, in place; makes new pages (zeros) as far as needed. It stays resident until
  * it was written. The caller's own lock keeps other changers of the group's consistency away.

@@ -1,8 +1,8 @@
 /*
  * pager_fetch.c - reading several pages at once.
  *
- * One turn: put up to PAGER_FETCH_MAX absent pages into LOADING, in the order in which they lie on
- * disk; one read_batch for all, raw pages into their frames, others beside; decode; end all loads. A
+ * One turn: put up to PAGER_FETCH_MAX absent pages into LOADING; one read_batch for all, in the order
+ * in which they lie on disk, raw pages into their frames, others beside; decode; end all loads. A
  * thread in a turn waits for the disk and for nothing else, so that those who wait for its pages
  * always get on.
  */
