@@ -73,6 +73,77 @@ static void copy_values(struct ann_fixture *from, struct ann_fixture *to, const 
 	}
 }
 
+static const uint32_t *record_of(struct ann *ann, uint32_t slot)
+{
+	const uint32_t *record;
+
+	assert_int_equal(ann->index.nodes->ops->read(ann->index.nodes, slot, &record), 0);
+	return record;
+}
+
+static bool is_linked(struct ann *ann, uint32_t slot)
+{
+	return graph_state(&ann->index.states, slot) == GRAPH_LINKED;
+}
+
+/* Adds an old slot to a list of them unless it is the node itself, stands there, or is not linked. */
+static bool expect_link(struct ann *from, uint32_t node, uint32_t link, uint32_t *list, uint32_t *n)
+{
+	bool fits = link != node && is_linked(from, link);
+
+	for (uint32_t i = 0; i < *n; i++)
+		fits = fits && list[i] != link;
+	if (fits)
+		list[(*n)++] = link;
+	return fits;
+}
+
+/* The links of a node without its tombstones, each of which leads on once; how many led on. */
+static size_t expected_links(struct ann *from, uint32_t node, uint32_t *list, uint32_t *n)
+{
+	const uint32_t *record = record_of(from, node);
+	size_t passed = 0;
+
+	*n = 0;
+	for (uint32_t i = 1; i <= record[0]; i++) {
+		const uint32_t *beyond;
+		uint32_t at = 1;
+
+		if (graph_state(&from->index.states, record[i]) != GRAPH_TOMBSTONE) {
+			(void)expect_link(from, node, record[i], list, n);
+			continue;
+		}
+		beyond = record_of(from, record[i]);
+		while (at <= beyond[0] && !expect_link(from, node, beyond[at], list, n))
+			at++;
+		passed += at <= beyond[0];
+	}
+	return passed;
+}
+
+/* What stands in slot i of `to` stood in slots[i]: so do its links, those to tombstones replaced. */
+static void check_links(struct ann *from, struct ann *to, const uint32_t *slots, size_t n)
+{
+	uint32_t list[256], count;
+	size_t passed = 0;
+
+	from->index.nodes->ops->read_begin(from->index.nodes);
+	to->index.nodes->ops->read_begin(to->index.nodes);
+	for (uint32_t node = 0; node < n; node++) {
+		const uint32_t *record = record_of(to, node);
+
+		if (!is_linked(from, slots[node]))
+			continue;
+		passed += expected_links(from, slots[node], list, &count);
+		assert_int_equal(record[0], count);
+		for (uint32_t i = 0; i < count; i++)
+			assert_int_equal(slots[record[1 + i]], list[i]);
+	}
+	to->index.nodes->ops->read_end(to->index.nodes);
+	from->index.nodes->ops->read_end(from->index.nodes);
+	assert_true(passed > N); /* a tenth is dead, and nodes have many links */
+}
+
 /* As the command does it: values, graph, closed in order, opened again. */
 static void rewrite(struct ann_fixture *from, struct ann_fixture *to)
 {
@@ -86,8 +157,9 @@ static void rewrite(struct ann_fixture *from, struct ann_fixture *to)
 	copy_values(from, to, slots, n);
 	assert_int_equal(ann_open(to->store, &by_hand, &to->ann, NULL, NULL), 0);
 	assert_int_equal(ann_copy_graph(from->ann, to->ann, slots, n), 0);
-	mem_free(slots);
 	ann_fixture_reopen(to, false);
+	check_links(from->ann, to->ann, slots, n);
+	mem_free(slots);
 	assert_string_equal(to->note.text, "");
 	to->ann->scan_max = 0;
 }
