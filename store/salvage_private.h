@@ -40,7 +40,8 @@ struct salvage_pages {
 	bool header_ok;
 	bool slot_bad[2]; /* by number of the slot: there, but unusable */
 	struct head_slot slots[2];
-	unsigned n; /* valid ones, newest first */
+	unsigned n;	    /* valid ones, newest first */
+	uint64_t map_pages; /* that the head has room for */
 	struct salvage_frame *frames;
 	uint8_t *bytes; /* of the frames, a page each */
 	size_t n_frames;
@@ -61,7 +62,7 @@ void salvage_pages_close(struct salvage_pages *pages);
  */
 int salvage_page(struct salvage_pages *pages, unsigned view, enum format_space space, uint32_t page,
 		 const uint8_t **page_out);
-/* Logical pages of a space. */
+/* Logical pages of a space, no more than maps in this head can lead to. */
 uint32_t salvage_page_count(const struct salvage_pages *pages, unsigned view,
 			    enum format_space space);
 /* Slots of a view that its slot table has pages for. */

@@ -132,6 +132,7 @@ static int read_head(struct salvage_pages *pages, struct err_msg *msg)
 int salvage_pages_open(struct salvage_pages *pages, struct store_io *io, uint64_t cache_bytes,
 		       struct err_msg *msg)
 {
+	uint64_t bytes = 0;
 	int err;
 
 	memset(pages, 0, sizeof(*pages));
@@ -139,6 +140,10 @@ int salvage_pages_open(struct salvage_pages *pages, struct store_io *io, uint64_
 	err = read_head(pages, msg);
 	if (err != 0)
 		return err;
+	err = io->ops->size(io, &bytes);
+	if (err != 0)
+		return err; /* the caller has the sentence */
+	pages->map_pages = bytes / pages->head.page_size;
 	pages->n_frames = (size_t)(cache_bytes / pages->head.page_size);
 	if (pages->n_frames < FRAMES_MIN)
 		pages->n_frames = FRAMES_MIN;
@@ -314,9 +319,13 @@ int salvage_page(struct salvage_pages *pages, unsigned view, enum format_space s
 uint32_t salvage_page_count(const struct salvage_pages *pages, unsigned view,
 			    enum format_space space)
 {
+	uint64_t room = pages->map_pages *
+			(pages->head.page_size / sizeof(struct format_map_entry));
 	uint32_t n = get_u32(pages->slots[view].roots[space].pages);
 
-	return n <= 1u << 30 ? n : 0;
+	if (n > 1u << 30)
+		return 0;
+	return n < room ? n : (uint32_t)room;
 }
 
 /* --- what stands on them --- */

@@ -13,6 +13,13 @@ static int r_open(struct store_io *io, bool writable, struct err_msg *msg)
 	return inner->ops->open(inner, writable, msg);
 }
 
+static int r_size(struct store_io *io, uint64_t *bytes_out)
+{
+	struct store_io *inner = refusing_of(io)->inner;
+
+	return inner->ops->size(inner, bytes_out);
+}
+
 static int r_read(struct store_io *io, uint64_t offset, void *buf, size_t len)
 {
 	struct io_refusing *r = refusing_of(io);
@@ -55,6 +62,7 @@ static const char *r_name(struct store_io *io)
 
 static const struct store_io_ops refusing_ops = {
 	.open = r_open,
+	.size = r_size,
 	.read = r_read,
 	.log_list = r_log_list,
 	.log_size = r_log_size,

@@ -20,6 +20,7 @@
 #include "store/format.h"
 #include "store/mem.h"
 #include "store/salvage.h"
+#include "store/salvage_private.h"
 #include "store/store.h"
 #include "tests/support/io_mem.h"
 #include "tests/support/io_refusing.h"
@@ -839,6 +840,51 @@ static void test_refusals(void **state)
 	salvage_world_free(w);
 }
 
+static void seal_slot(struct format_slot *slot)
+{
+	XXH128_hash_t hash = XXH3_128bits(slot, offsetof(struct format_slot, checksum));
+
+	put_u64(slot->checksum, hash.low64);
+	put_u64(slot->checksum + 8, hash.high64);
+}
+
+/*
+ * Slots that say more than the head can hold: memory and time go by what it holds, and what stands in it
+ * is saved as always.
+ */
+static void test_slots_without_end(void **state)
+{
+	struct salvage_world *w = salvage_world_new(WORLD_CLEAN, 9);
+	struct salvage_pages pages;
+	struct store_io *io;
+	struct result *r;
+	size_t len;
+	struct format_slot *slots =
+		(struct format_slot *)(io_mem_head(w->medium, &len) + FORMAT_SLOT_AT);
+	const uint64_t leaf_slots = (WORLD_PAGE / sizeof(struct format_map_entry)) *
+				    (WORLD_PAGE / sizeof(struct format_slot_entry));
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		put_u64(slots[i].slots, UINT32_MAX - 1);
+		put_u32(slots[i].roots[FORMAT_SPACE_SLOT].pages, 1u << 30);
+		seal_slot(&slots[i]);
+	}
+	io = io_mem_attach(w->medium);
+	assert_int_equal(io->ops->open(io, false, NULL), 0);
+	assert_int_equal(salvage_pages_open(&pages, io, 0, NULL), 0);
+	assert_int_equal(pages.n, 2);
+	for (unsigned view = 0; view < 2; view++)
+		assert_true(salvage_slot_count(&pages, view) <= len / WORLD_PAGE * leaf_slots);
+	salvage_pages_close(&pages);
+	io->ops->close(io);
+	r = salvage(w->medium, NULL);
+	assert_true(is_sound(w, r));
+	assert_int_equal(r->given, count_live(w));
+	free_result(r);
+	salvage_world_free(w);
+}
+
 /* Makes header and slots say another version, with right checksums, as another program would. */
 static void set_version(struct io_mem *medium, uint32_t version, bool header_too)
 {
@@ -850,12 +896,8 @@ static void set_version(struct io_mem *medium, uint32_t version, bool header_too
 		put_u64(header->checksum,
 			XXH3_64bits(header, offsetof(struct format_header, checksum)));
 	for (int i = 0; i < 2; i++) {
-		XXH128_hash_t hash;
-
 		put_u32(slots[i].version, version);
-		hash = XXH3_128bits(&slots[i], offsetof(struct format_slot, checksum));
-		put_u64(slots[i].checksum, hash.low64);
-		put_u64(slots[i].checksum + 8, hash.high64);
+		seal_slot(&slots[i]);
 	}
 }
 
@@ -934,6 +976,7 @@ int main(void)
 		cmocka_unit_test(test_last_record_proved),
 		cmocka_unit_test(test_no_slot),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_slots_without_end),
 		cmocka_unit_test(test_other_version),
 		cmocka_unit_test(test_each_allocation_fails),
 	};
