@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -115,6 +117,35 @@ long syscall(long number, ...)
 			args[2] = 0;
 	}
 	return kernel(number, args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+/* The clock by which somebody waited last, and until when. */
+static struct {
+	unsigned waits;
+	clockid_t clock;
+	struct timespec until;
+} waited;
+
+typedef int clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
+		      const struct timespec *until);
+
+int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
+			   const struct timespec *until)
+{
+	clockwait *real;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "pthread_cond_clockwait");
+	waited.waits++;
+	waited.clock = clock;
+	waited.until = *until;
+	return real(cond, mutex, clock, until);
+}
+
+/* By the clock of the condition, which is that of the day unless it was made otherwise. */
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+			   const struct timespec *until)
+{
+	return pthread_cond_clockwait(cond, mutex, CLOCK_REALTIME, until);
 }
 
 /* --- a directory for each test --- */
@@ -1007,6 +1038,39 @@ static void test_wait(void **state)
 	close_io(io);
 }
 
+static int64_t ns_of(const struct timespec *time)
+{
+	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+/* A wait goes by a clock that nobody can set: else one set back by an hour would make it an hour. */
+static void test_wait_clock(void **state)
+{
+	static const int64_t waits[] = {0, 2000000, 999999999};
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct store_io *io = new_io();
+	struct timespec before, after;
+	pthread_cond_t cond;
+
+	(void)state;
+	(void)pthread_cond_init(&cond, NULL);
+	(void)pthread_mutex_lock(&mutex);
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		(void)clock_gettime(CLOCK_MONOTONIC, &before);
+		waited.waits = 0;
+		io->ops->wait(io, &cond, &mutex, (uint64_t)waits[i]);
+		(void)clock_gettime(CLOCK_MONOTONIC, &after);
+		assert_int_equal(waited.waits, 1);
+		assert_int_equal(waited.clock, CLOCK_MONOTONIC);
+		assert_in_range(waited.until.tv_nsec, 0, 999999999);
+		assert_true(ns_of(&waited.until) >= ns_of(&before) + waits[i]);
+		assert_true(ns_of(&waited.until) <= ns_of(&after) + waits[i]);
+	}
+	(void)pthread_mutex_unlock(&mutex);
+	(void)pthread_cond_destroy(&cond);
+	close_io(io);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1040,6 +1104,7 @@ int main(void)
 		TEST(test_write_while_cutting),
 		TEST(test_surroundings),
 		TEST(test_wait),
+		TEST(test_wait_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
