@@ -341,7 +341,10 @@ int pager_read_place(struct pager *pager, uint64_t place, uint64_t checksum, uin
  */
 void pager_note(struct pager *pager, struct pager_page *page, int err);
 
-/* Invariants 1 and 4 over all pages, when nobody changes anything. 0 or ERR_DAMAGED. */
+/*
+ * Invariants 1 and 4 over all pages. 0 or ERR_DAMAGED. Takes no lock: no commit, no flush and no
+ * checkpoint runs meanwhile, one of a thread of the store's own neither.
+ */
 int pager_check(struct pager *pager);
 
 #endif
