@@ -1,9 +1,9 @@
 /*
  * dist_avx512.c - the kernels in AVX-512 (F, BW, VL, DQ, VNNI). Ends are handled with masks.
  */
-#include "ann/dist_sets.h"
+#include "ann/dist_avx512.h"
 
-#include <immintrin.h>
+#include "ann/dist_sets.h"
 
 /* A mask of the lowest n lanes, n < 16 and n < 64. */
 static inline __mmask16 lanes(size_t n)
@@ -138,21 +138,6 @@ static void avx512_dot_4(const float *const a[4], const float *b, size_t n, floa
 
 /* --- codes --- */
 
-/* Four sums of 16 lanes at once. */
-static inline void reduce_4(__m512i s0, __m512i s1, __m512i s2, __m512i s3, int32_t out[4])
-{
-	__m512i s01 = _mm512_add_epi32(_mm512_unpacklo_epi32(s0, s1),
-				       _mm512_unpackhi_epi32(s0, s1));
-	__m512i s23 = _mm512_add_epi32(_mm512_unpacklo_epi32(s2, s3),
-				       _mm512_unpackhi_epi32(s2, s3));
-	__m512i s = _mm512_add_epi32(_mm512_unpacklo_epi64(s01, s23),
-				     _mm512_unpackhi_epi64(s01, s23));
-	__m256i h = _mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
-
-	_mm_storeu_si128((__m128i *)out,
-			 _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
-}
-
 static inline __m512i low_nibbles(__m512i v)
 {
 	return _mm512_and_si512(v, _mm512_set1_epi8(15));
@@ -207,7 +192,7 @@ static void avx512_dot_u8s8_4(const uint8_t *const codes[4], const int8_t *query
 		s2 = _mm512_dpbusd_epi32(s2, _mm512_maskz_loadu_epi8(m, c2 + i), q);
 		s3 = _mm512_dpbusd_epi32(s3, _mm512_maskz_loadu_epi8(m, c3 + i), q);
 	}
-	reduce_4(s0, s1, s2, s3, out);
+	dist_reduce_4(s0, s1, s2, s3, out);
 }
 
 static inline __m512i add_u4s8(__m512i sum, __m512i code, __m512i low, __m512i high)
@@ -264,7 +249,7 @@ static void avx512_dot_u4s8_4(const uint8_t *const codes[4], const int8_t *query
 		s2 = add_u4s8(s2, _mm512_maskz_loadu_epi8(m, c2 + i / 2), l, h);
 		s3 = add_u4s8(s3, _mm512_maskz_loadu_epi8(m, c3 + i / 2), l, h);
 	}
-	reduce_4(s0, s1, s2, s3, out);
+	dist_reduce_4(s0, s1, s2, s3, out);
 }
 
 static int32_t avx512_dot_u4u4(const uint8_t *a, const uint8_t *b, size_t n)

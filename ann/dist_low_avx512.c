@@ -6,25 +6,11 @@
  * mask and does not shift it down: a lane's sum comes out 2^k times too large and is shifted at the
  * end.
  */
+#include "ann/dist_avx512.h"
+
 #include "ann/dist_sets.h"
 
-#include <immintrin.h>
 #include <stdbool.h>
-
-/* Four sums of 16 lanes at once. */
-static inline void reduce_4(__m512i s0, __m512i s1, __m512i s2, __m512i s3, int32_t out[4])
-{
-	__m512i s01 = _mm512_add_epi32(_mm512_unpacklo_epi32(s0, s1),
-				       _mm512_unpackhi_epi32(s0, s1));
-	__m512i s23 = _mm512_add_epi32(_mm512_unpacklo_epi32(s2, s3),
-				       _mm512_unpackhi_epi32(s2, s3));
-	__m512i s = _mm512_add_epi32(_mm512_unpacklo_epi64(s01, s23),
-				     _mm512_unpackhi_epi64(s01, s23));
-	__m256i h = _mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64(s, 1));
-
-	_mm_storeu_si128((__m128i *)out,
-			 _mm_add_epi32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1)));
-}
 
 /* Fields of 1 bit: qword b has bits b of its 8 bytes. */
 static inline __m512i masks_1(void)
@@ -112,8 +98,8 @@ void dist_avx512_dot_u1s8_4(const uint8_t *const codes[4], const int8_t *query, 
 		s2 = add_1(s2, c2 + i / 8, q, masks);
 		s3 = add_1(s3, c3 + i / 8, q, masks);
 	}
-	reduce_4(_mm512_srav_epi32(s0, shifts), _mm512_srav_epi32(s1, shifts),
-		 _mm512_srav_epi32(s2, shifts), _mm512_srav_epi32(s3, shifts), out);
+	dist_reduce_4(_mm512_srav_epi32(s0, shifts), _mm512_srav_epi32(s1, shifts),
+		      _mm512_srav_epi32(s2, shifts), _mm512_srav_epi32(s3, shifts), out);
 }
 
 void dist_avx512_dot_u2s8_4(const uint8_t *const codes[4], const int8_t *query, size_t n,
@@ -131,8 +117,8 @@ void dist_avx512_dot_u2s8_4(const uint8_t *const codes[4], const int8_t *query, 
 		s2 = add_2(s2, c2 + i / 4, q, masks);
 		s3 = add_2(s3, c3 + i / 4, q, masks);
 	}
-	reduce_4(_mm512_srav_epi32(s0, shifts), _mm512_srav_epi32(s1, shifts),
-		 _mm512_srav_epi32(s2, shifts), _mm512_srav_epi32(s3, shifts), out);
+	dist_reduce_4(_mm512_srav_epi32(s0, shifts), _mm512_srav_epi32(s1, shifts),
+		      _mm512_srav_epi32(s2, shifts), _mm512_srav_epi32(s3, shifts), out);
 }
 
 /* --- two codes --- */
