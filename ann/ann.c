@@ -225,9 +225,9 @@ struct put {
 	unsigned flags;
 };
 
-static int commit_put(struct ann *ann, const struct put *put, uint64_t *ino_out)
+static int commit_put(struct ann *ann, const struct put *put, uint64_t *ino)
 {
-	struct store_put_result result = {0};
+	struct store_put_result result = {.ino = ino != NULL ? *ino : 0};
 	int err = begin_commit(ann);
 
 	if (err != 0)
@@ -235,13 +235,13 @@ static int commit_put(struct ann *ann, const struct put *put, uint64_t *ino_out)
 	err = store_put(ann->store, put->id, put->id_len, put->vector, put->n * sizeof(float),
 			put->attr, put->flags, commit_hook, ann, &result);
 	end_commit(ann);
-	if (err == 0 && ino_out != NULL)
-		*ino_out = result.ino;
+	if (err == 0 && ino != NULL)
+		*ino = result.ino;
 	return err;
 }
 
 /* The dimension is not known: this put decides it, if it gets through. */
-static int first_put(struct ann *ann, const struct put *put, uint64_t *ino_out, struct err_msg *msg)
+static int first_put(struct ann *ann, const struct put *put, uint64_t *ino, struct err_msg *msg)
 {
 	int err = 0;
 
@@ -250,7 +250,7 @@ static int first_put(struct ann *ann, const struct put *put, uint64_t *ino_out, 
 	if (err != 0)
 		goto out;
 	if (atomic_load(&ann->ready)) {
-		err = commit_put(ann, put, ino_out);
+		err = commit_put(ann, put, ino);
 		goto out;
 	}
 	err = load_fresh(ann, (uint32_t)put->n);
@@ -258,7 +258,7 @@ static int first_put(struct ann *ann, const struct put *put, uint64_t *ino_out, 
 		goto out;
 	err = indexer_new(&ann->indexer, ann, ann->opts.background ? ann->opts.threads : 0);
 	if (err == 0)
-		err = commit_put(ann, put, ino_out);
+		err = commit_put(ann, put, ino);
 	if (err != 0) {
 		indexer_free(ann->indexer);
 		ann->indexer = NULL;
@@ -270,7 +270,7 @@ out:
 }
 
 int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector, size_t n,
-	    const struct store_attr *attr, unsigned flags, uint64_t *ino_out, struct err_msg *msg)
+	    const struct store_attr *attr, unsigned flags, uint64_t *ino, struct err_msg *msg)
 {
 	struct put put = {id, id_len, vector, n, attr, flags};
 	int err = ann_validate_id(id, id_len, msg);
@@ -282,13 +282,18 @@ int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector,
 	if (ann_read_only(ann))
 		return ERR_READONLY;
 	if (atomic_load(&ann->ready))
-		err = commit_put(ann, &put, ino_out);
+		err = commit_put(ann, &put, ino);
 	else
-		err = first_put(ann, &put, ino_out, msg);
+		err = first_put(ann, &put, ino, msg);
 	if (err != 0)
 		return err;
 	indexer_wake(ann->indexer);
 	return 0;
+}
+
+uint64_t ann_new_ino(struct ann *ann)
+{
+	return store_new_ino(ann->store);
 }
 
 void ann_wait_room(struct ann *ann)

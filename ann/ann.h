@@ -77,9 +77,14 @@ int ann_validate_id(const char *id, size_t len, struct err_msg *msg);
 void ann_wait_room(struct ann *ann);
 /* The same before a deletion, a rename or new attributes: these wait for checkpoints alone. */
 void ann_wait_checkpoint(struct ann *ann);
-/* flags: enum store_put_flags. Validates, stores, makes it pending. */
+/*
+ * flags: enum store_put_flags. Validates, stores, makes it pending. *ino (may be NULL without
+ * STORE_PUT_INO): the number for a new id, if that flag says so; afterwards that of the id.
+ */
 int ann_put(struct ann *ann, const char *id, size_t id_len, const float *vector, size_t n,
-	    const struct store_attr *attr, unsigned flags, uint64_t *ino_out, struct err_msg *msg);
+	    const struct store_attr *attr, unsigned flags, uint64_t *ino, struct err_msg *msg);
+/* As store_new_ino. */
+uint64_t ann_new_ino(struct ann *ann);
 /* vector_out: dim floats, or NULL for the entry alone. */
 int ann_get(struct ann *ann, const char *id, size_t id_len, struct store_entry *entry_out,
 	    float *vector_out);

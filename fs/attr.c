@@ -9,6 +9,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/json.h"
+#include "fs/links.h"
+#include "fs/namedfile.h"
+#include "store/mem.h"
+
 #define BLOCK_SIZE 4096u
 #define NS 1000000000
 /* The store numbers vectors with 32 bits. */
@@ -73,6 +78,28 @@ static int vector_attr(struct fs *fs, struct node *node, struct stat *st_out)
 	return rc;
 }
 
+/* A vector read as text. Caller holds `names`. */
+static int text_attr(struct fs *fs, struct node *vector, struct stat *st_out)
+{
+	size_t dim = ann_dim(fs->ann);
+	float *numbers = NULL;
+	struct store_entry entry;
+	int rc = vector_attr(fs, vector, st_out);
+
+	st_out->st_ino += ATTR_TEXT_NUMBER;
+	if (rc != 0 || inode_is_loose(fs->inodes, vector))
+		return rc;
+	numbers = mem_alloc(dim * sizeof(*numbers));
+	if (numbers == NULL)
+		return ERR_NOMEM;
+	rc = ann_get(fs->ann, vector->name, vector->name_len, &entry, numbers);
+	if (rc == 0)
+		st_out->st_size = (off_t)json_size(numbers, dim);
+	st_out->st_blocks = (st_out->st_size + ATTR_BLOCK - 1) / ATTR_BLOCK;
+	mem_free(numbers);
+	return rc;
+}
+
 static mode_t virtual_mode(enum node_kind kind)
 {
 	switch (kind) {
@@ -88,6 +115,7 @@ static mode_t virtual_mode(enum node_kind kind)
 	case NODE_LIKE_ID:
 		return S_IFREG | 0400;
 	case NODE_RUN:
+	case NODE_NAMED:
 		return S_IFREG | 0600;
 	case NODE_CONTROL:
 		return S_IFREG | 0200;
@@ -96,9 +124,14 @@ static mode_t virtual_mode(enum node_kind kind)
 	}
 }
 
+static mode_t mode_of(const struct node *node)
+{
+	return links_is_folder(node) ? S_IFDIR | 0500 : virtual_mode(node->kind);
+}
+
 static void virtual_attr(struct fs *fs, const struct node *node, struct stat *st_out)
 {
-	mode_t mode = virtual_mode(node->kind);
+	mode_t mode = mode_of(node);
 
 	memset(st_out, 0, sizeof(*st_out));
 	st_out->st_ino = node->id;
@@ -108,6 +141,47 @@ static void virtual_attr(struct fs *fs, const struct node *node, struct stat *st
 	st_out->st_gid = fs->gid;
 	st_out->st_blksize = BLOCK_SIZE;
 	set_times(st_out, (int64_t)fs->start_ns);
+}
+
+static void link_attr(struct fs *fs, const struct node *node, struct stat *st_out)
+{
+	char nothing[1];
+
+	virtual_attr(fs, node, st_out);
+	st_out->st_mode = S_IFLNK | 0777;
+	st_out->st_ino = links_number(node->parent, node->link.index);
+	st_out->st_size = (off_t)links_target(node, nothing, sizeof(nothing));
+}
+
+static int named_attr(struct fs *fs, const struct node *node, struct stat *st_out)
+{
+	struct named *named = namedfile_of(fs, node);
+
+	if (named == NULL)
+		return ERR_ABSENT;
+	virtual_attr(fs, node, st_out);
+	set_times(st_out, named_mtime(fs->named, named));
+	named_release(fs->named, named);
+	return 0;
+}
+
+/* Its time can be set; it stays its owner's. */
+static int change_named(struct fs *fs, const struct node *node, const struct store_attr *attr,
+			unsigned mask)
+{
+	struct named *named = NULL;
+
+	if (((mask & STORE_ATTR_MODE) && attr->mode != 0600) ||
+	    ((mask & STORE_ATTR_UID) && attr->uid != fs->uid) ||
+	    ((mask & STORE_ATTR_GID) && attr->gid != fs->gid))
+		return ERR_PERMISSION;
+	named = namedfile_of(fs, node);
+	if (named == NULL)
+		return ERR_ABSENT;
+	if (mask & STORE_ATTR_MTIME)
+		named_set_mtime(fs->named, named, attr->mtime_ns);
+	named_release(fs->named, named);
+	return 0;
 }
 
 static void directory_attr(struct fs *fs, const struct node *node, struct stat *st_out)
@@ -124,7 +198,15 @@ int attr_node_locked(struct fs *fs, struct node *node, struct stat *st_out)
 {
 	if (node->kind == NODE_VECTOR)
 		return vector_attr(fs, node, st_out);
-	if (node->kind == NODE_VECTORS)
+	if (node->kind == NODE_TEXT)
+		return text_attr(fs, node->parent, st_out);
+	if (node->kind == NODE_NAMED || node->kind == NODE_NAMED_LINKS)
+		return named_attr(fs, node, st_out);
+	if (node->kind == NODE_LINK) {
+		link_attr(fs, node, st_out);
+		return 0;
+	}
+	if (node->kind == NODE_VECTORS || node->kind == NODE_JSON)
 		directory_attr(fs, node, st_out);
 	else
 		virtual_attr(fs, node, st_out);
@@ -147,7 +229,11 @@ int attr_change(struct fs *fs, struct node *node, const struct store_attr *attr,
 
 	if (mask == 0)
 		return 0;
-	if (node->kind == NODE_VECTORS) {
+	if (node->kind == NODE_NAMED)
+		return change_named(fs, node, attr, mask);
+	if (node->kind == NODE_TEXT)
+		node = node->parent;
+	if (node->kind == NODE_VECTORS || node->kind == NODE_JSON) {
 		inode_set_directory_attr(fs->inodes, attr, mask);
 		return 0;
 	}

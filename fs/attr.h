@@ -13,6 +13,8 @@
 #define ATTR_BLOCK 512u
 /* Makes writers that buffer by st_blksize hand over a whole vector at once. */
 #define ATTR_IO_SIZE 65536u
+/* st_ino of the text of a vector is so much more than that of the vector. */
+#define ATTR_TEXT_NUMBER (1ull << 61)
 
 /* Bytes of a vector here; 0 until the dimension is known. */
 size_t attr_vector_size(const struct fs *fs);

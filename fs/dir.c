@@ -9,7 +9,10 @@
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/links.h"
+#include "fs/named.h"
 #include "fs/notify.h"
+#include "fs/vecfmt.h"
 #include "store/mem.h"
 
 #define TIMEOUT_LONG 86400.0 /* all changes go through this mount */
@@ -20,7 +23,8 @@
 
 int dir_may_enter(const struct fs *fs, const struct node *node, struct call *call)
 {
-	if (node->kind != NODE_QUERY && node->kind != NODE_CONTROL && node->kind <= NODE_VECTOR)
+	if (node->kind != NODE_QUERY && node->kind != NODE_CONTROL &&
+	    (node->kind <= NODE_VECTOR || node->kind == NODE_TEXT))
 		return 0;
 	if (call->uid == fs->uid || call->uid == 0)
 		return 0;
@@ -71,6 +75,30 @@ out:
 	inode_names_unlock(fs->inodes);
 	/* What cannot be an id is not there; creating it says why. */
 	return rc == ERR_INVALID ? ERR_ABSENT : rc;
+}
+
+int dir_text(struct fs *fs, struct dir_entry *entry)
+{
+	struct node *vector = entry->node;
+	uint64_t id = entry->id;
+	int rc = inode_ref_text(fs->inodes, vector, &entry->node);
+
+	if (rc == 0)
+		entry->id = entry->node->id;
+	inode_forget(fs->inodes, id, 1);
+	entry->timeout = 0; /* it goes when the vector's name does */
+	if (rc == 0)
+		rc = attr_node(fs, entry->node, &entry->st);
+	if (rc != 0 && entry->node != NULL)
+		inode_forget(fs->inodes, entry->id, 1);
+	return rc;
+}
+
+static int lookup_text(struct fs *fs, const char *name, size_t len, struct dir_entry *entry)
+{
+	int rc = lookup_vector(fs, inode_get(fs->inodes, NODE_VECTORS), name, len, entry);
+
+	return rc == 0 ? dir_text(fs, entry) : rc;
 }
 
 static int lookup_fixed(struct fs *fs, struct node *parent, const char *name, size_t len,
@@ -141,11 +169,28 @@ static int parse_like(struct fs *fs, const char *name, size_t len, struct inode_
 	return rc;
 }
 
-static int parse_below_spec(const struct fs *fs, const char *name, size_t len,
+/* A name that is no vector's digits: that of a question, or of one that can be created. */
+static int parse_named(struct fs *fs, const struct node *spec, const char *name, size_t len,
+		       struct inode_query *query, struct call *call)
+{
+	struct named *named = named_find(fs->named, spec->spec->ann.k, name, len);
+
+	if (named == NULL)
+		return vecfmt_is_hex(name, len) ? no_such_query(fs, call) : ERR_ABSENT;
+	named_release(fs->named, named);
+	query->kind = spec->spec->format == QUERY_LINKS ? NODE_NAMED_LINKS : NODE_NAMED;
+	return 0;
+}
+
+static int parse_below_spec(struct fs *fs, const struct node *spec, const char *name, size_t len,
 			    struct inode_query *query, struct call *call)
 {
 	switch (query_classify(name, len)) {
 	case QUERY_NAME_RUN:
+		if (spec->spec->format == QUERY_LINKS)
+			return err_set(
+				&call->msg, ERR_ABSENT,
+				"run answers with text: use another format, or a named query");
 		query->kind = NODE_RUN;
 		return 0;
 	case QUERY_NAME_LIKE:
@@ -155,18 +200,22 @@ static int parse_below_spec(const struct fs *fs, const char *name, size_t len,
 	case QUERY_NAME_BASE64:
 		return parse_digits(fs, NULL, name, len, query, call);
 	default:
-		return no_such_query(fs, call);
+		return parse_named(fs, spec, name, len, query, call);
 	}
 }
 
 static int parse_query(struct fs *fs, struct node *parent, const char *name, size_t len,
 		       struct inode_query *query, struct call *call)
 {
+	if (links_is_folder(parent)) {
+		query->kind = NODE_LINK;
+		return links_find(fs, parent, call, name, len, &query->link);
+	}
 	switch (parent->kind) {
 	case NODE_QUERY:
 		return parse_spec(name, len, query, call);
 	case NODE_SPEC:
-		return parse_below_spec(fs, name, len, query, call);
+		return parse_below_spec(fs, parent, name, len, query, call);
 	case NODE_DIGITS:
 		return parse_digits(fs, &parent->vector, name, len, query, call);
 	default:
@@ -186,6 +235,18 @@ static void give_back(struct fs *fs)
 			notifier_entry(fs->notifier, parent, name, len);
 }
 
+int dir_named_file(struct fs *fs, struct node *spec, const char *name, struct dir_entry *entry)
+{
+	struct inode_query query = {.kind = NODE_NAMED};
+	int rc = inode_ref_query(fs->inodes, spec, name, strlen(name), &query, &entry->node);
+
+	if (rc != 0)
+		return rc;
+	entry->id = entry->node->id;
+	entry->timeout = 0;
+	return attr_node(fs, entry->node, &entry->st);
+}
+
 static int lookup_query(struct fs *fs, struct node *parent, const char *name, size_t len,
 			struct call *call, struct dir_entry *entry)
 {
@@ -203,6 +264,9 @@ static int lookup_query(struct fs *fs, struct node *parent, const char *name, si
 	mem_free(query.spec);
 	query_vector_release(&query.vector);
 	entry->timeout = TIMEOUT_QUERY;
+	if (entry->node != NULL &&
+	    (entry->node->kind == NODE_NAMED || entry->node->kind == NODE_NAMED_LINKS))
+		entry->timeout = 0; /* removed by another path it is gone */
 	give_back(fs);
 	return rc;
 }
@@ -219,6 +283,8 @@ int dir_lookup(struct fs *fs, struct node *parent, const char *name, struct call
 	switch (parent->kind) {
 	case NODE_VECTORS:
 		return lookup_vector(fs, parent, name, len, entry_out);
+	case NODE_JSON:
+		return lookup_text(fs, name, len, entry_out);
 	case NODE_ROOT:
 	case NODE_STATUS:
 		return lookup_fixed(fs, parent, name, len, entry_out);
@@ -229,10 +295,11 @@ int dir_lookup(struct fs *fs, struct node *parent, const char *name, struct call
 
 /* --- listing --- */
 
-static const char *const in_root[] = {"README", "vectors", "query", "status", NULL};
+static const char *const in_root[] = {"README", "vectors", "json", "query", "status", NULL};
 static const char *const in_status[] = {"metrics", "errors", "config", "control", NULL};
 static const char *const in_query[] = {"1", "10", "100", NULL};
 static const char *const in_spec[] = {"run", "like", NULL};
+static const char *const in_links[] = {"like", NULL};
 static const char *const in_nothing[] = {NULL};
 
 static const char *const *fixed_list(const struct node *node)
@@ -245,7 +312,7 @@ static const char *const *fixed_list(const struct node *node)
 	case NODE_QUERY:
 		return in_query;
 	case NODE_SPEC:
-		return in_spec;
+		return node->spec->format == QUERY_LINKS ? in_links : in_spec;
 	default:
 		return in_nothing;
 	}
@@ -266,54 +333,86 @@ static bool list_dots(const struct node *node, uint64_t *cookie, dir_add add, vo
 	return true;
 }
 
+/* Adds what is called name in a directory. *full_out: there was no room. */
+static int list_name(struct fs *fs, struct node *node, const char *name, uint64_t next, bool plus,
+		     struct call *call, dir_add add, void *ctx, bool *full_out)
+{
+	struct dir_entry entry;
+	int rc = dir_lookup(fs, node, name, call, &entry);
+
+	if (rc != 0)
+		return rc;
+	if (!plus) {
+		inode_forget(fs->inodes, entry.id, 1);
+		entry.node = NULL;
+	}
+	*full_out = !add(ctx, name, &entry, next);
+	if (*full_out && plus)
+		inode_forget(fs->inodes, entry.id, 1);
+	return 0;
+}
+
+/* The questions below a spec, from the one after that number on; their cookies are base + number. */
+static int list_named(struct fs *fs, struct node *spec, uint64_t after, uint64_t base, bool plus,
+		      struct call *call, dir_add add, void *ctx)
+{
+	char name[FORMAT_ID_MAX + 1];
+	bool full = false;
+	int rc = 0;
+
+	while (rc == 0 && !full && named_next(fs->named, spec->spec->ann.k, after, &after, name)) {
+		rc = list_name(fs, spec, name, base + after, plus, call, add, ctx, &full);
+		if (rc == ERR_ABSENT) /* removed just now */
+			rc = 0;
+	}
+	return rc;
+}
+
 static int list_fixed(struct fs *fs, struct node *node, uint64_t at, bool plus, struct call *call,
 		      dir_add add, void *ctx)
 {
 	const char *const *names = fixed_list(node);
+	bool full = false;
 	size_t n = 0;
+	int rc = 0;
 
 	while (names[n] != NULL)
 		n++;
-	for (; at < n; at++) {
-		struct dir_entry entry;
-		int rc = dir_lookup(fs, node, names[at], call, &entry);
-		bool added;
-
-		if (rc != 0)
-			return rc;
-		if (!plus) {
-			inode_forget(fs->inodes, entry.id, 1);
-			entry.node = NULL;
-		}
-		added = add(ctx, names[at], &entry, at + COOKIE_FIRST + 1);
-		if (!added && plus)
-			inode_forget(fs->inodes, entry.id, 1);
-		if (!added)
-			break;
-	}
-	return 0;
+	for (; rc == 0 && !full && at < n; at++)
+		rc = list_name(fs, node, names[at], at + COOKIE_FIRST + 1, plus, call, add, ctx,
+			       &full);
+	if (rc != 0 || full || node->kind != NODE_SPEC)
+		return rc;
+	return list_named(fs, node, at - n, COOKIE_FIRST + n, plus, call, add, ctx);
 }
 
-/* Adds one vector. Caller holds `names`. *full_out: there was no room. */
-static int list_vector(struct fs *fs, const struct store_entry *found, uint64_t next, bool plus,
-		       dir_add add, void *ctx, bool *full_out)
+/*
+ * Adds one vector, or its text: that without a node, as its size is not known before it is made.
+ * Caller holds `names`. *full_out: there was no room.
+ */
+static int list_vector(struct fs *fs, const struct store_entry *found, bool text, uint64_t next,
+		       bool plus, dir_add add, void *ctx, bool *full_out)
 {
 	struct dir_entry entry = {.timeout = TIMEOUT_LONG};
 	int rc = 0;
 
+	plus = plus && !text;
 	if (plus)
 		rc = inode_ref_vector(fs->inodes, found->ino, found->id, found->id_len, &entry.node,
 				      &entry.id);
 	if (rc != 0)
 		return rc;
 	attr_entry(fs, found, &entry.st);
+	if (text)
+		entry.st.st_ino += ATTR_TEXT_NUMBER;
 	*full_out = !add(ctx, found->id, &entry, next);
 	if (*full_out && plus)
 		inode_forget(fs->inodes, entry.id, 1);
 	return 0;
 }
 
-static int list_vectors(struct fs *fs, uint64_t cursor, bool plus, dir_add add, void *ctx)
+static int list_vectors(struct fs *fs, bool text, uint64_t cursor, bool plus, dir_add add,
+			void *ctx)
 {
 	struct store_entry *entries = mem_zalloc(LIST_BATCH, sizeof(*entries));
 	uint64_t cursors[LIST_BATCH];
@@ -325,8 +424,8 @@ static int list_vectors(struct fs *fs, uint64_t cursor, bool plus, dir_add add, 
 		inode_names_read(fs->inodes);
 		rc = ann_list(fs->ann, cursor, entries, cursors, LIST_BATCH, &n);
 		for (size_t i = 0; rc == 0 && !full && i < n; i++)
-			rc = list_vector(fs, &entries[i], cursors[i] + COOKIE_FIRST, plus, add, ctx,
-					 &full);
+			rc = list_vector(fs, &entries[i], text, cursors[i] + COOKIE_FIRST, plus,
+					 add, ctx, &full);
 		inode_names_unlock(fs->inodes);
 		if (n > 0)
 			cursor = cursors[n - 1];
@@ -335,14 +434,19 @@ static int list_vectors(struct fs *fs, uint64_t cursor, bool plus, dir_add add, 
 	return rc;
 }
 
-int dir_list(struct fs *fs, struct node *node, uint64_t cookie, bool plus, struct call *call,
-	     dir_add add, void *ctx)
+int dir_list(struct fs *fs, struct node *node, const struct links *links, uint64_t cookie,
+	     bool plus, struct call *call, dir_add add, void *ctx)
 {
 	int rc = dir_may_enter(fs, node, call);
 
 	if (rc != 0 || !list_dots(node, &cookie, add, ctx))
 		return rc;
-	if (node->kind == NODE_VECTORS)
-		return list_vectors(fs, cookie - COOKIE_FIRST, plus, add, ctx);
+	if (links != NULL) {
+		links_list(links, node, cookie - COOKIE_FIRST, COOKIE_FIRST, add, ctx);
+		return 0;
+	}
+	if (node->kind == NODE_VECTORS || node->kind == NODE_JSON)
+		return list_vectors(fs, node->kind == NODE_JSON, cookie - COOKIE_FIRST, plus, add,
+				    ctx);
 	return list_fixed(fs, node, cookie - COOKIE_FIRST, plus, call, add, ctx);
 }

@@ -11,6 +11,8 @@
 #include "fs/fs.h"
 #include "fs/inode.h"
 
+struct links; /* links.h */
+
 struct dir_entry {
 	struct node *node; /* with a reference of the kernel; NULL where none is counted */
 	uint64_t id;	   /* the number that the reference is for */
@@ -24,6 +26,10 @@ struct dir_entry {
  */
 int dir_lookup(struct fs *fs, struct node *parent, const char *name, struct call *call,
 	       struct dir_entry *entry_out);
+/* Replaces a vector in entry by its text, with the reference that entry holds, also on an error. */
+int dir_text(struct fs *fs, struct dir_entry *entry);
+/* A named query as the file that it is for whoever writes it, also where it reads as a folder. */
+int dir_named_file(struct fs *fs, struct node *spec, const char *name, struct dir_entry *entry);
 /* ERR_PERMISSION unless the caller may enter: names below /query are their owner's. */
 int dir_may_enter(const struct fs *fs, const struct node *node, struct call *call);
 
@@ -33,11 +39,11 @@ int dir_may_enter(const struct fs *fs, const struct node *node, struct call *cal
  */
 typedef bool (*dir_add)(void *ctx, const char *name, const struct dir_entry *entry, uint64_t next);
 /*
- * Lists a directory from a cookie (0: its start). plus: entries come with nodes and references.
+ * Lists a directory from a cookie (0: its start). links: of an open folder of links, else NULL. plus: entries come with nodes and references.
  * Cookies of /vectors are never used for another entry, so that a listing goes on where it was
  * whatever has been removed meanwhile.
  */
-int dir_list(struct fs *fs, struct node *node, uint64_t cookie, bool plus, struct call *call,
-	     dir_add add, void *ctx);
+int dir_list(struct fs *fs, struct node *node, const struct links *links, uint64_t cookie,
+	     bool plus, struct call *call, dir_add add, void *ctx);
 
 #endif

@@ -15,9 +15,11 @@
 
 struct daemon; /* daemon.h */
 struct fuse_session;
-struct handle;	    /* handle.h */
-struct inode_table; /* inode.h */
-struct notifier;    /* notify.h: the one thread that tells the kernel to forget */
+struct handle;	     /* handle.h */
+struct inode_table;  /* inode.h */
+struct links_recent; /* links.h: answers as folders */
+struct named_table;  /* named.h: questions under names */
+struct notifier;     /* notify.h: the one thread that tells the kernel to forget */
 
 /* Options of a mount, as given and with defaults filled in. */
 struct fs_opts {
@@ -39,6 +41,8 @@ struct fs {
 	struct store_io *io;   /* not owned; clocks */
 	struct status *status; /* counters, the ring of errors */
 	struct inode_table *inodes;
+	struct named_table *named;
+	struct links_recent *links;
 	struct notifier *notifier;
 	struct fuse_session *session;
 	struct daemon *daemon;		 /* not owned; who is told besides status/errors, or NULL */

@@ -18,8 +18,10 @@
 
 int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct err_msg *msg)
 {
-	uint64_t more = bytes > handle->reserved ? bytes - handle->reserved : 0;
+	uint64_t more = 0;
 
+	bytes += handle->text_cap;
+	more = bytes > handle->reserved ? bytes - handle->reserved : 0;
 	if (bytes > HANDLE_BYTES_MAX && more > 0)
 		return err_set(msg, ERR_TOO_BIG, "more than %llu MiB in one open file",
 			       HANDLE_BYTES_MAX >> 20);
@@ -37,15 +39,19 @@ int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct er
 
 /* --- opening --- */
 
-static enum handle_kind kind_of(const struct node *node)
+static enum handle_kind kind_of(const struct node *node, const struct handle_mode *mode)
 {
 	switch (node->kind) {
 	case NODE_VECTOR:
 		return HANDLE_VECTOR;
+	case NODE_TEXT:
+		return HANDLE_JSON;
 	case NODE_RUN:
 		return HANDLE_RUN;
 	case NODE_CONTROL:
 		return HANDLE_CONTROL;
+	case NODE_NAMED:
+		return mode->write ? HANDLE_NAMED : HANDLE_TEXT;
 	default:
 		return HANDLE_TEXT;
 	}
@@ -58,12 +64,14 @@ static int may_open(const struct fs *fs, const struct node *node, const struct h
 
 	if (rc != 0)
 		return rc;
-	switch (kind_of(node)) {
+	switch (kind_of(node, mode)) {
 	case HANDLE_VECTOR:
+	case HANDLE_JSON:
 		if (mode->write && ann_read_only(fs->ann))
 			return ERR_READONLY;
 		return 0;
 	case HANDLE_RUN:
+	case HANDLE_NAMED:
 		return 0;
 	case HANDLE_CONTROL:
 		return mode->read ? err_set(&call->msg, ERR_PERMISSION, "only to be written") : 0;
@@ -84,13 +92,15 @@ static int make_text(struct fs *fs, const struct node *node, struct call *call, 
 		return status_errors_text(fs, text_out, len_out);
 	case NODE_CONFIG:
 		return status_config_text(fs, text_out, len_out);
+	case NODE_NAMED:
+		return namedfile_answer(fs, node, call, text_out, len_out);
 	default:
 		return answer_node(fs, node, call, text_out, len_out);
 	}
 }
 
-static int new_handle(struct fs *fs, struct node *node, const struct handle_mode *mode,
-		      struct handle **handle_out)
+static int new_handle(struct fs *fs, enum handle_kind kind, struct node *node,
+		      const struct handle_mode *mode, struct handle **handle_out)
 {
 	struct handle *handle = mem_zalloc(1, sizeof(*handle));
 
@@ -98,7 +108,7 @@ static int new_handle(struct fs *fs, struct node *node, const struct handle_mode
 	if (handle == NULL)
 		return ERR_NOMEM;
 	waiting_init(&handle->lock);
-	handle->kind = kind_of(node);
+	handle->kind = kind;
 	handle->node = node;
 	handle->readable = mode->read;
 	handle->writable = mode->write;
@@ -123,10 +133,13 @@ static void free_handle(struct fs *fs, struct handle *handle)
 	if (handle->next != NULL)
 		handle->next->back = handle->back;
 	pthread_mutex_unlock(&fs->handles_lock);
+	handle->text_cap = 0;
 	(void)handle_reserve(fs, handle, 0, NULL); /* giving back cannot fail */
 	mem_free(handle->text);
 	vecfile_release(&handle->vector);
+	jsonfile_release(&handle->json);
 	run_release(&handle->run);
+	namedfile_release(fs, &handle->named);
 	waiting_release(&handle->lock);
 	mem_free(handle);
 }
@@ -139,6 +152,10 @@ static int fill(struct fs *fs, struct handle *handle, const struct handle_mode *
 	if (handle->kind == HANDLE_VECTOR)
 		return vecfile_open(fs, handle, mode->write && mode->truncate,
 				    mode->read && !(mode->write && mode->truncate));
+	if (handle->kind == HANDLE_JSON)
+		return jsonfile_open(fs, handle, mode->write && mode->truncate);
+	if (handle->kind == HANDLE_NAMED)
+		return namedfile_open(fs, handle);
 	if (handle->kind != HANDLE_TEXT)
 		return 0;
 	rc = make_text(fs, handle->node, call, &handle->text, &handle->text_len);
@@ -174,14 +191,17 @@ static void give_name_back(struct fs *fs, const struct node *node)
 int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode, struct call *call,
 		struct handle **handle_out, struct handle_cache *cache_out)
 {
+	enum handle_kind kind = kind_of(node, mode);
 	struct handle *handle = NULL;
 	int rc = may_open(fs, node, mode, call);
 
 	*handle_out = NULL;
 	if (rc != 0)
 		return rc;
+	if (kind == HANDLE_JSON)
+		node = node->parent;
 	inode_opened(fs->inodes, node);
-	rc = new_handle(fs, node, mode, &handle);
+	rc = new_handle(fs, kind, node, mode, &handle);
 	if (rc == 0)
 		rc = fill(fs, handle, mode, call);
 	if (rc != 0) {
@@ -196,12 +216,15 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 	return 0;
 }
 
-int handle_create(struct fs *fs, struct node *node, const struct handle_mode *mode,
-		  struct call *call, struct handle **handle_out, struct handle_cache *cache_out)
+int handle_create(struct fs *fs, enum handle_kind kind, struct node *node,
+		  const struct handle_mode *mode, struct call *call, struct handle **handle_out,
+		  struct handle_cache *cache_out)
 {
-	int rc = new_handle(fs, node, mode, handle_out);
+	int rc = new_handle(fs, kind, node, mode, handle_out);
 
-	if (rc == 0)
+	if (rc == 0 && kind == HANDLE_JSON)
+		rc = jsonfile_open(fs, *handle_out, true);
+	else if (rc == 0)
 		rc = vecfile_open(fs, *handle_out, true, false);
 	if (rc != 0) {
 		free_handle(fs, *handle_out);
@@ -229,6 +252,12 @@ void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool 
 		dropped = handle->vector.dirty && !handle->vector.told;
 	if (dropped && !vecfile_incomplete(fs, &handle->vector, &call->msg))
 		(void)err_set(&call->msg, ERR_INVALID, "what was written last was not committed");
+	if (handle->kind == HANDLE_JSON)
+		dropped = handle->json.dirty && !handle->json.told &&
+			  jsonfile_finish(fs, handle, call) != 0;
+	if (handle->kind == HANDLE_NAMED)
+		dropped = handle->named.dirty && !handle->named.told &&
+			  namedfile_finish(fs, handle, call) != 0;
 	if (handle->kind == HANDLE_RUN)
 		dropped = run_incomplete(fs, &handle->run, &call->msg);
 	waiting_unlock(&handle->lock);
@@ -263,6 +292,15 @@ int handle_read(struct fs *fs, struct handle *handle, uint64_t offset, size_t si
 		if (rc == 0)
 			slice(handle->vector.bytes, handle->vector.len, offset, size, bytes_out,
 			      len_out);
+		break;
+	case HANDLE_JSON:
+		jsonfile_read(fs, handle);
+		slice(handle->json.text, handle->json.len, offset, size, bytes_out, len_out);
+		break;
+	case HANDLE_NAMED:
+		rc = namedfile_read(fs, handle, offset, call);
+		if (rc == 0)
+			slice(handle->text, handle->text_len, offset, size, bytes_out, len_out);
 		break;
 	case HANDLE_RUN:
 		rc = run_read(fs, handle, size, call, bytes_out, len_out);
@@ -311,17 +349,47 @@ int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t
 
 	if (len == 0)
 		return 0;
-	if (handle->kind == HANDLE_VECTOR)
+	if (handle->kind == HANDLE_VECTOR || handle->kind == HANDLE_JSON)
 		ann_wait_room(fs->ann);
 	waiting_lock(&handle->lock, call, false);
 	if (handle->kind == HANDLE_VECTOR)
 		rc = vecfile_write(fs, handle, bytes, len, offset, call);
+	else if (handle->kind == HANDLE_JSON)
+		rc = jsonfile_write(fs, handle, bytes, len, offset, call);
+	else if (handle->kind == HANDLE_NAMED)
+		rc = namedfile_write(fs, handle, bytes, len, offset, call);
 	else if (handle->kind == HANDLE_RUN)
 		rc = run_write(fs, handle, bytes, len, call);
 	else if (handle->kind == HANDLE_CONTROL)
 		rc = control(fs, bytes, len, call);
 	waiting_unlock(&handle->lock);
 	return rc;
+}
+
+size_t handle_text_size(struct handle *handle)
+{
+	struct call unasked = {0};
+	size_t size;
+
+	waiting_lock(&handle->lock, &unasked, false);
+	size = handle->json.len;
+	waiting_unlock(&handle->lock);
+	return size;
+}
+
+/* Commits what a handle has collected. Caller holds its lock. */
+static int finish(struct fs *fs, struct handle *handle, struct call *call)
+{
+	switch (handle->kind) {
+	case HANDLE_VECTOR:
+		return vecfile_finish(fs, handle, call);
+	case HANDLE_JSON:
+		return jsonfile_finish(fs, handle, call);
+	case HANDLE_NAMED:
+		return namedfile_finish(fs, handle, call);
+	default:
+		return 0;
+	}
 }
 
 static int sync_content(struct fs *fs, struct handle *handle)
@@ -337,10 +405,10 @@ int handle_flush(struct fs *fs, struct handle *handle, struct call *call)
 {
 	int rc = 0;
 
-	if (handle->kind != HANDLE_VECTOR || !handle->writable)
+	if (!handle->writable)
 		return 0;
 	waiting_lock(&handle->lock, call, false);
-	rc = vecfile_finish(fs, handle, call);
+	rc = finish(fs, handle, call);
 	if (rc == 0 && handle->vector.unsynced && fs->opts.durability == WAL_CLOSE)
 		rc = sync_content(fs, handle);
 	waiting_unlock(&handle->lock);
@@ -351,11 +419,9 @@ int handle_sync(struct fs *fs, struct handle *handle, struct call *call)
 {
 	int rc = 0;
 
-	if (handle->kind != HANDLE_VECTOR)
-		return 0;
 	waiting_lock(&handle->lock, call, false);
-	rc = vecfile_finish(fs, handle, call);
-	if (rc == 0)
+	rc = finish(fs, handle, call);
+	if (rc == 0 && (handle->kind == HANDLE_VECTOR || handle->kind == HANDLE_JSON))
 		rc = sync_content(fs, handle);
 	waiting_unlock(&handle->lock);
 	return rc;
@@ -365,10 +431,16 @@ int handle_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct 
 {
 	int rc = 0;
 
-	if (handle->kind != HANDLE_VECTOR)
+	if (handle->kind != HANDLE_VECTOR && handle->kind != HANDLE_JSON &&
+	    handle->kind != HANDLE_NAMED)
 		return size == 0 ? 0 : ERR_INVALID;
 	waiting_lock(&handle->lock, call, false);
-	rc = vecfile_truncate(fs, handle, size, call);
+	if (handle->kind == HANDLE_JSON)
+		rc = jsonfile_truncate(fs, handle, size, call);
+	else if (handle->kind == HANDLE_NAMED)
+		rc = namedfile_truncate(fs, handle, size, call);
+	else
+		rc = vecfile_truncate(fs, handle, size, call);
 	waiting_unlock(&handle->lock);
 	return rc;
 }

@@ -15,6 +15,8 @@
 #include "fs/call.h"
 #include "fs/fs.h"
 #include "fs/inode.h"
+#include "fs/jsonfile.h"
+#include "fs/namedfile.h"
 #include "fs/run.h"
 #include "fs/vecfile.h"
 #include "fs/waiting.h"
@@ -25,7 +27,9 @@
 enum handle_kind {
 	HANDLE_TEXT,	/* a text made at open: README, status, an answer */
 	HANDLE_VECTOR,	/* vecfile.h */
+	HANDLE_JSON,	/* jsonfile.h; its node is that of the vector */
 	HANDLE_RUN,	/* run.h */
+	HANDLE_NAMED,	/* namedfile.h, open for writing */
 	HANDLE_CONTROL, /* each write is carried out */
 };
 
@@ -36,10 +40,13 @@ struct handle {
 	bool readable, writable, append;
 	struct waiting lock;
 	size_t reserved; /* guarded by lock; bytes counted in fs->buffered_bytes */
-	char *text;	 /* HANDLE_TEXT; owned, fixed */
+	char *text;	 /* HANDLE_TEXT: owned, fixed; HANDLE_NAMED: guarded by lock */
 	size_t text_len;
-	struct vecfile vector; /* HANDLE_VECTOR; guarded by lock */
+	struct vecfile vector; /* HANDLE_VECTOR, HANDLE_JSON; guarded by lock */
+	struct jsonfile json;  /* HANDLE_JSON; guarded by lock */
+	size_t text_cap;       /* guarded by lock; bytes reserved beside those that are asked for */
 	struct run run;	       /* HANDLE_RUN; guarded by lock */
+	struct namedfile named; /* HANDLE_NAMED; guarded by lock */
 };
 
 /* How a file is to be opened: open(2)'s flags, taken apart. */
@@ -61,9 +68,13 @@ struct handle_cache {
  */
 int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode, struct call *call,
 		struct handle **handle_out, struct handle_cache *cache_out);
-/* Wraps the handle around a vector just created (inode_new_vector, which opened its node). */
-int handle_create(struct fs *fs, struct node *node, const struct handle_mode *mode,
-		  struct call *call, struct handle **handle_out, struct handle_cache *cache_out);
+/*
+ * Wraps a handle, HANDLE_VECTOR or HANDLE_JSON, around a vector just created (inode_new_vector, which
+ * opened its node).
+ */
+int handle_create(struct fs *fs, enum handle_kind kind, struct node *node,
+		  const struct handle_mode *mode, struct call *call, struct handle **handle_out,
+		  struct handle_cache *cache_out);
 /*
  * Frees it and closes its node. What was not written whole is dropped: then *dropped_out is true and
  * call->msg says what.
@@ -87,6 +98,8 @@ void handle_read_done(struct handle *handle);
  */
 int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t len,
 		 uint64_t offset, struct call *call);
+/* Bytes that a reader of the text of a vector gets. */
+size_t handle_text_size(struct handle *handle);
 /* A descriptor was closed; there may be others. */
 int handle_flush(struct fs *fs, struct handle *handle, struct call *call);
 int handle_sync(struct fs *fs, struct handle *handle, struct call *call);

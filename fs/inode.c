@@ -14,7 +14,7 @@
 #include "store/mem.h"
 
 #define BUCKETS_FIRST 1024u
-#define FIRST_CREATED (1ull << 62)
+#define FIRST_RENUMBERED (1ull << 62)
 #define FIRST_QUERY (1ull << 63)
 
 static const struct {
@@ -24,6 +24,7 @@ static const struct {
 	[NODE_ROOT] = {"", NODE_NONE},
 	[NODE_README] = {"README", NODE_ROOT},
 	[NODE_VECTORS] = {"vectors", NODE_ROOT},
+	[NODE_JSON] = {"json", NODE_ROOT},
 	[NODE_QUERY] = {"query", NODE_ROOT},
 	[NODE_STATUS] = {"status", NODE_ROOT},
 	[NODE_METRICS] = {"metrics", NODE_STATUS},
@@ -180,7 +181,7 @@ void inode_table_add(struct inode_table *table, struct node *parent, struct node
 	node->parent = parent;
 	parent->children++;
 	link_id(table, node);
-	if (node->kind != NODE_ALIAS)
+	if (node->kind != NODE_ALIAS && node->kind != NODE_TEXT)
 		inode_table_link_name(table, node);
 }
 
@@ -213,6 +214,8 @@ void inode_table_drop(struct inode_table *table, struct node *node)
 		unlink_id(table, node);
 		if (inode_table_is_query(node))
 			inode_table_delist(table, node);
+		if (node->kind == NODE_TEXT)
+			parent->text = NULL;
 		table->count--;
 		parent->children--;
 		free_node(node);
@@ -246,7 +249,7 @@ int inode_table_new(uint64_t seed, const struct store_attr *directory,
 		return ERR_NOMEM;
 	table->seed = seed;
 	table->directory = *directory;
-	table->next_created = FIRST_CREATED;
+	table->next_renumbered = FIRST_RENUMBERED;
 	table->next_query = FIRST_QUERY;
 	table->buckets = BUCKETS_FIRST;
 	table->by_id = mem_zalloc(table->buckets, sizeof(*table->by_id));
@@ -415,6 +418,10 @@ void inode_path(struct inode_table *table, const struct node *node, const char *
 	size_t depth = 0, at = 0;
 
 	pthread_mutex_lock(&table->lock);
+	if (node->kind == NODE_TEXT) {
+		chain[depth++] = node->parent;
+		node = &table->fixed[NODE_JSON];
+	}
 	for (; node->kind != NODE_ROOT && depth < 64; node = node->parent)
 		chain[depth++] = node;
 	buf[0] = '\0';

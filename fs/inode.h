@@ -1,9 +1,10 @@
 /*
  * inode.h - the nodes that the kernel knows by number: the fixed tree, vectors, names below /query.
  *
- * Numbers: 1 ... 9 the fixed tree; 2^20 + ino a vector found in the store; 2^62 + n a vector created
- * through this mount, while the kernel knows it; 2^63 + n a name below /query. None stands for two
- * things at a time. stat shows the same number, but for a vector of the store always 2^20 + ino.
+ * Numbers: 1 ... 10 the fixed tree; 2^20 + ino a vector, which has its ino before the store holds it;
+ * 2^62 + n a vector whose number has changed, see below; 2^63 + n a name below /query or /json. None
+ * stands for two things at a time. stat shows the same number, but for a vector always 2^20 + ino,
+ * and for the text of a vector 2^61 more than for the vector.
  *
  * The kernel caches pages by number, and may read one page of a vector from its cache and ask for
  * another. So the pages of a vector of several pages must all be of one write: when such a vector
@@ -12,6 +13,9 @@
  *
  * A vector node is `loose` while the store does not hold it: created and not written whole yet, or
  * removed and still open. `named` says that a path leads to it.
+ *
+ * /json/<id> is another view of the vector of that name: a node without a name of its own, whose
+ * parent is the vector's, so that it goes where the vector goes.
  *
  * Locks, taken in this order and after a handle's own: names, a stripe, table lock.
  *   names   held for reading while a vector is reached by its name (so that the name stays its own),
@@ -38,6 +42,7 @@ enum node_kind {
 	NODE_ROOT, /* the kinds of the fixed tree are their numbers */
 	NODE_README,
 	NODE_VECTORS,
+	NODE_JSON,
 	NODE_QUERY,
 	NODE_STATUS,
 	NODE_METRICS,
@@ -52,7 +57,11 @@ enum node_kind {
 	NODE_LIKE,		      /* /query/<k>/like */
 	NODE_LIKE_ID,		      /* /query/<k>/like/<id> */
 	NODE_RUN,		      /* /query/<k>/run */
+	NODE_NAMED,		      /* /query/<k>/<name>: named.h */
+	NODE_NAMED_LINKS,	      /* the same with format=links: its answer as a folder */
+	NODE_LINK,		      /* in a folder of links: links.h */
 	NODE_ALIAS,		      /* a number that its parent, a vector, had before */
+	NODE_TEXT,		      /* /json/<id>: its parent, a vector, as text */
 };
 
 /* Attributes of a vector that the store does not hold. */
@@ -69,6 +78,12 @@ enum inode_cache {
 	INODE_CACHE_DROP,  /* cache this, drop what it has */
 	INODE_CACHE_NONE,  /* nothing: by this number it caches something else */
 	INODE_CACHE_RETRY, /* the same, but if it looks the name up again it finds a better number */
+};
+
+/* A NODE_LINK. */
+struct inode_link {
+	uint32_t index; /* in its folder, from 0 */
+	uint16_t id_at; /* where the id begins in its name */
 };
 
 struct node {
@@ -89,10 +104,12 @@ struct node {
 	uint64_t version;     /* guarded by table lock; counts commits since the node was made */
 	uint64_t cached;      /* guarded by table lock; LSN of what the kernel caches, 0 none */
 	uint64_t truncations; /* guarded by table lock; by a path, to 0 */
+	struct node *text;    /* guarded by table lock; its NODE_TEXT, or NULL */
 
 	/* Below /query; fixed once made, but for the list. */
 	struct query_spec *spec; /* NODE_SPEC */
 	struct query_vector vector;
+	struct inode_link link;
 	struct node *older, *newer; /* guarded by table lock */
 };
 
@@ -138,10 +155,13 @@ bool inode_closed(struct inode_table *table, struct node *node);
 int inode_ref_vector(struct inode_table *table, uint64_t ino, const char *name, size_t len,
 		     struct node **node_out, uint64_t *id_out);
 /* A new loose vector, one reference and open once. ERR_EXISTS when the name has a node. */
-int inode_new_vector(struct inode_table *table, const char *name, size_t len,
+int inode_new_vector(struct inode_table *table, uint64_t ino, const char *name, size_t len,
 		     const struct store_attr *attr, struct node **node_out);
+/* The node of a vector's text, with one more reference of the kernel. ERR_NOMEM. */
+int inode_ref_text(struct inode_table *table, struct node *vector, struct node **node_out);
 /* Whether the node is loose; copies what it has then. */
 bool inode_loose(struct inode_table *table, const struct node *node, struct node_loose *loose_out);
+bool inode_is_loose(struct inode_table *table, const struct node *node);
 /* Changes attributes of a loose node; false when it is not loose. mask: enum store_attr_mask. */
 bool inode_set_loose(struct inode_table *table, struct node *node, const struct store_attr *attr,
 		     unsigned mask);
@@ -189,6 +209,7 @@ struct inode_query {
 	enum node_kind kind;
 	struct query_spec *spec;
 	struct query_vector vector;
+	struct inode_link link;
 };
 /* The node of that name and kind, made when needed, with one more reference. ERR_LIMIT, ERR_NOMEM. */
 int inode_ref_query(struct inode_table *table, struct node *parent, const char *name, size_t len,

@@ -11,7 +11,7 @@
 
 bool inode_table_is_query(const struct node *node)
 {
-	return node->kind > NODE_VECTOR && node->kind != NODE_ALIAS;
+	return node->kind > NODE_VECTOR && node->kind < NODE_ALIAS;
 }
 
 uint64_t inode_table_query_cost(const struct node *node)
@@ -70,6 +70,7 @@ int inode_ref_query(struct inode_table *table, struct node *parent, const char *
 	node->id = table->next_query++;
 	node->spec = query->spec;
 	node->vector = query->vector;
+	node->link = query->link;
 	inode_table_add(table, parent, node);
 	list_append(table, node);
 	table->queries++;

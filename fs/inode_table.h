@@ -10,6 +10,7 @@
  * 3. queries and query_bytes count the nodes in the list and their names and digits
  * 4. uncommitted counts the nodes that are loose and named
  * 5. an alias has no name, no handles and no children; its parent is a vector
+ * 6. likewise the node of a vector's text, of which a vector has one at most
  */
 #ifndef VECFS_FS_INODE_TABLE_H
 #define VECFS_FS_INODE_TABLE_H
@@ -27,14 +28,14 @@ struct inode_table {
 	pthread_mutex_t lock;
 	uint64_t seed;
 	struct node fixed[NODE_FIXED_END];
-	struct node **by_id, **by_name;	   /* guarded by lock */
-	size_t buckets, count;		   /* guarded by lock; buckets: a power of two */
-	uint64_t next_created, next_query; /* guarded by lock */
-	struct node *oldest, *newest;	   /* guarded by lock */
-	size_t queries;			   /* guarded by lock */
-	uint64_t query_bytes;		   /* guarded by lock */
-	size_t uncommitted;		   /* guarded by lock */
-	uint64_t retries[INODE_RETRIES];   /* guarded by lock; callers told to retry; 0: free */
+	struct node **by_id, **by_name;	      /* guarded by lock */
+	size_t buckets, count;		      /* guarded by lock; buckets: a power of two */
+	uint64_t next_renumbered, next_query; /* guarded by lock */
+	struct node *oldest, *newest;	      /* guarded by lock */
+	size_t queries;			      /* guarded by lock */
+	uint64_t query_bytes;		      /* guarded by lock */
+	size_t uncommitted;		      /* guarded by lock */
+	uint64_t retries[INODE_RETRIES];      /* guarded by lock; callers told to retry; 0: free */
 	size_t next_retry;	     /* guarded by lock; the place to give up when none is free */
 	struct store_attr directory; /* guarded by lock */
 };

@@ -34,7 +34,28 @@ int inode_ref_vector(struct inode_table *table, uint64_t ino, const char *name, 
 	return node != NULL ? 0 : ERR_NOMEM;
 }
 
-int inode_new_vector(struct inode_table *table, const char *name, size_t len,
+int inode_ref_text(struct inode_table *table, struct node *vector, struct node **node_out)
+{
+	struct node *node = NULL;
+
+	pthread_mutex_lock(&table->lock);
+	node = vector->text;
+	if (node == NULL) {
+		node = inode_table_make(NODE_TEXT, "", 0);
+		if (node != NULL) {
+			node->id = table->next_query++;
+			inode_table_add(table, vector, node);
+			vector->text = node;
+		}
+	}
+	if (node != NULL)
+		node->lookups++;
+	pthread_mutex_unlock(&table->lock);
+	*node_out = node;
+	return node != NULL ? 0 : ERR_NOMEM;
+}
+
+int inode_new_vector(struct inode_table *table, uint64_t ino, const char *name, size_t len,
 		     const struct store_attr *attr, struct node **node_out)
 {
 	struct node *directory = &table->fixed[NODE_VECTORS];
@@ -48,7 +69,7 @@ int inode_new_vector(struct inode_table *table, const char *name, size_t len,
 	pthread_mutex_lock(&table->lock);
 	rc = inode_table_by_name(table, directory, name, len) != NULL ? ERR_EXISTS : 0;
 	if (rc == 0) {
-		node->id = table->next_created++;
+		node->id = INODE_FIRST_VECTOR + ino;
 		loose->attr = *attr;
 		loose->number = node->id;
 		node->loose = loose;
@@ -78,6 +99,13 @@ bool inode_loose(struct inode_table *table, const struct node *node, struct node
 		*loose_out = *node->loose;
 	pthread_mutex_unlock(&table->lock);
 	return loose;
+}
+
+bool inode_is_loose(struct inode_table *table, const struct node *node)
+{
+	struct node_loose loose;
+
+	return inode_loose(table, node, &loose);
 }
 
 static void change_attr(struct store_attr *to, const struct store_attr *from, unsigned mask)
@@ -168,7 +196,7 @@ static void leave_number(struct inode_table *table, struct node *node)
 		return;
 	alias->id = node->id;
 	alias->lookups = node->lookups;
-	inode_table_renumber(table, node, table->next_created++);
+	inode_table_renumber(table, node, table->next_renumbered++);
 	inode_table_add(table, node, alias);
 	node->lookups = 0;
 	node->cached = 0;

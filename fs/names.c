@@ -49,7 +49,7 @@ int names_create(struct fs *fs, const char *name, uint32_t mode, struct call *ca
 	if (rc == 0)
 		rc = ERR_EXISTS;
 	else if (rc == ERR_ABSENT)
-		rc = inode_new_vector(fs->inodes, name, len, &attr, node_out);
+		rc = inode_new_vector(fs->inodes, ann_new_ino(fs->ann), name, len, &attr, node_out);
 	inode_names_unlock(fs->inodes);
 	if (rc == 0)
 		touch_directory(fs);

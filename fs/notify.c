@@ -23,15 +23,24 @@ struct item {
 	size_t len;
 };
 
+struct notifier_errand {
+	struct notifier_errand *next;
+	uint64_t node;
+	char *names[2]; /* owned */
+	void (*then)(void *ctx);
+	void *ctx;
+};
+
 struct notifier {
 	struct fuse_session *session;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool stop;		       /* guarded by lock */
-	size_t head, count;	       /* guarded by lock */
-	uint64_t dropped;	       /* guarded by lock */
-	struct item items[QUEUE_SIZE]; /* guarded by lock */
+	bool stop;				 /* guarded by lock */
+	size_t head, count;			 /* guarded by lock */
+	uint64_t dropped;			 /* guarded by lock */
+	struct item items[QUEUE_SIZE];		 /* guarded by lock */
+	struct notifier_errand *errands, **last; /* guarded by lock; last: where the next goes */
 };
 
 static void tell(struct notifier *notifier, const struct item *item)
@@ -56,14 +65,55 @@ static struct item take(struct notifier *notifier)
 	return item;
 }
 
+/* Done before what is queued, since somebody waits for the answer. */
+static struct notifier_errand *take_errand(struct notifier *notifier)
+{
+	struct notifier_errand *errand = notifier->errands;
+
+	if (errand == NULL)
+		return NULL;
+	notifier->errands = errand->next;
+	if (notifier->errands == NULL)
+		notifier->last = &notifier->errands;
+	return errand;
+}
+
+static void finish(struct notifier_errand *errand)
+{
+	errand->then(errand->ctx);
+	notifier_errand_free(errand);
+}
+
+static void carry_out(struct notifier *notifier, struct notifier_errand *errand)
+{
+	struct item item = {.node = errand->node};
+
+	if (errand->names[0] == NULL && errand->names[1] == NULL)
+		tell(notifier, &item);
+	for (int i = 0; i < 2; i++) {
+		item.name = errand->names[i];
+		item.len = item.name != NULL ? strlen(item.name) : 0;
+		if (item.name != NULL)
+			tell(notifier, &item);
+	}
+	finish(errand);
+}
+
 static void *run(void *arg)
 {
 	struct notifier *notifier = arg;
 
 	pthread_mutex_lock(&notifier->lock);
 	while (!notifier->stop) {
+		struct notifier_errand *errand = take_errand(notifier);
 		struct item item;
 
+		if (errand != NULL) {
+			pthread_mutex_unlock(&notifier->lock);
+			carry_out(notifier, errand);
+			pthread_mutex_lock(&notifier->lock);
+			continue;
+		}
 		if (notifier->count == 0) {
 			pthread_cond_wait(&notifier->wake, &notifier->lock);
 			continue;
@@ -86,6 +136,7 @@ int notifier_new(struct fuse_session *session, struct notifier **notifier_out)
 	if (notifier == NULL)
 		return ERR_NOMEM;
 	notifier->session = session;
+	notifier->last = &notifier->errands;
 	pthread_mutex_init(&notifier->lock, NULL);
 	pthread_cond_init(&notifier->wake, NULL);
 	if (pthread_create(&notifier->thread, NULL, run, notifier) != 0) {
@@ -109,8 +160,13 @@ void notifier_stop(struct notifier *notifier)
 	notifier->stop = true;
 	pthread_cond_signal(&notifier->wake);
 	pthread_mutex_unlock(&notifier->lock);
-	if (!stopped)
-		pthread_join(notifier->thread, NULL);
+	if (stopped)
+		return;
+	pthread_join(notifier->thread, NULL);
+	pthread_mutex_lock(&notifier->lock);
+	for (struct notifier_errand *errand; (errand = take_errand(notifier)) != NULL;)
+		finish(errand);
+	pthread_mutex_unlock(&notifier->lock);
 }
 
 void notifier_free(struct notifier *notifier)
@@ -162,6 +218,57 @@ void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name
 	memcpy(copy, name, len);
 	copy[len] = '\0';
 	add(notifier, parent, copy, len);
+}
+
+struct notifier_errand *notifier_errand_new(uint64_t node, const char *a, const char *b,
+					    void (*then)(void *ctx), void *ctx)
+{
+	const char *const names[2] = {a, b};
+	struct notifier_errand *errand = mem_zalloc(1, sizeof(*errand));
+
+	if (errand == NULL)
+		return NULL;
+	errand->node = node;
+	errand->then = then;
+	errand->ctx = ctx;
+	for (int i = 0; i < 2; i++) {
+		size_t size = names[i] != NULL ? strlen(names[i]) + 1 : 0;
+
+		if (size == 0)
+			continue;
+		errand->names[i] = mem_alloc(size);
+		if (errand->names[i] == NULL) {
+			notifier_errand_free(errand);
+			return NULL;
+		}
+		memcpy(errand->names[i], names[i], size);
+	}
+	return errand;
+}
+
+void notifier_errand_free(struct notifier_errand *errand)
+{
+	if (errand == NULL)
+		return;
+	mem_free(errand->names[0]);
+	mem_free(errand->names[1]);
+	mem_free(errand);
+}
+
+void notifier_errand_run(struct notifier *notifier, struct notifier_errand *errand)
+{
+	bool stopped;
+
+	pthread_mutex_lock(&notifier->lock);
+	stopped = notifier->stop;
+	if (!stopped) {
+		*notifier->last = errand;
+		notifier->last = &errand->next;
+		pthread_cond_signal(&notifier->wake);
+	}
+	pthread_mutex_unlock(&notifier->lock);
+	if (stopped)
+		finish(errand);
 }
 
 uint64_t notifier_dropped(struct notifier *notifier)

@@ -14,6 +14,7 @@
 
 struct fuse_session;
 struct notifier;
+struct notifier_errand;
 
 /*
  * Starts the thread (ERR_AGAIN: there is none); call in the process that serves, after it forked. The
@@ -32,6 +33,21 @@ void notifier_free(struct notifier *notifier);
 void notifier_inode(struct notifier *notifier, uint64_t node);
 /* The name below parent shall be looked up anew, its node forgotten if unused. name is copied. */
 void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name, size_t len);
+
+/*
+ * What must be done before a request is answered: the kernel looks two names (each may be NULL) below
+ * node up anew; without names, it asks again for attributes of the node. Then `then` is called, on the
+ * notifier's thread; it answers the request. So the thread of the request need not wait. Never
+ * dropped; when the notifier has stopped, `then` is called at once. To be made before the work, so
+ * that the work need not be undone: NULL is out of memory.
+ */
+struct notifier_errand *notifier_errand_new(uint64_t node, const char *a, const char *b,
+					    void (*then)(void *ctx), void *ctx);
+/* Takes the errand over. */
+void notifier_errand_run(struct notifier *notifier, struct notifier_errand *errand);
+/* Of one that is not needed; does not call `then`. Accepts NULL. */
+void notifier_errand_free(struct notifier_errand *errand);
+
 uint64_t notifier_dropped(struct notifier *notifier);
 
 #endif

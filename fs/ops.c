@@ -11,12 +11,16 @@
 #include "fs/ops_reply.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "fs/attr.h"
 #include "fs/daemon.h"
 #include "fs/handle.h"
+#include "fs/links.h"
+#include "fs/named.h"
+#include "fs/namedfile.h"
 #include "fs/names.h"
 #include "fs/notify.h"
 #include "store/mem.h"
@@ -36,6 +40,10 @@ int fs_init(struct fs *fs)
 	if (rc == 0)
 		rc = inode_table_new(seed, &directory, &fs->inodes);
 	if (rc == 0)
+		rc = named_table_new(&fs->named);
+	if (rc == 0)
+		rc = links_recent_new(&fs->links);
+	if (rc == 0)
 		rc = notifier_new(fs->session, &fs->notifier);
 	if (rc != 0)
 		fs_release(fs);
@@ -52,6 +60,10 @@ void fs_release(struct fs *fs)
 	notifier_free(fs->notifier);
 	fs->notifier = NULL;
 	handle_free_all(fs);
+	links_recent_free(fs->links);
+	fs->links = NULL;
+	named_table_free(fs->named);
+	fs->named = NULL;
 	inode_table_free(fs->inodes);
 	fs->inodes = NULL;
 }
@@ -125,38 +137,75 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	struct stat st;
 	int rc;
 
-	(void)fi; /* all handles of a vector show the same */
 	if (!ops_begin(&r, req, "getattr", STATUS_OP_getattr, ino, NULL))
 		return;
 	rc = attr_node(r.fs, r.node, &st);
+	if (rc == 0 && fi != NULL && r.node->kind == NODE_TEXT)
+		st.st_size = (off_t)handle_text_size((struct handle *)(uintptr_t)fi->fh);
 	if (rc != 0)
 		ops_fail(&r, rc);
 	else
-		fuse_reply_attr(req, &st, OPS_ATTR_TIMEOUT);
+		fuse_reply_attr(req, &st, ops_attr_timeout(r.node));
+}
+
+/*
+ * Names in json/ are those in vectors/, which the kernel relies on: when they change by way of json/
+ * it must be told before the caller goes on.
+ */
+static struct notifier_errand *about_names(struct ops_request *r, const char *a, const char *b)
+{
+	struct notifier_errand *errand = notifier_errand_new(NODE_VECTORS, a, b, ops_done_later,
+							     r->req);
+
+	if (errand == NULL)
+		ops_fail(r, ERR_NOMEM);
+	return errand;
+}
+
+static void done_with_names(struct ops_request *r, struct notifier_errand *errand, int rc)
+{
+	if (rc == 0 && errand != NULL) {
+		notifier_errand_run(r->fs->notifier, errand);
+		return;
+	}
+	notifier_errand_free(errand);
+	ops_done(r, rc);
 }
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct ops_request r;
+	struct notifier_errand *errand = NULL;
 
 	if (!ops_begin(&r, req, "unlink", STATUS_OP_unlink, parent, name))
 		return;
-	if (r.node->kind != NODE_VECTORS)
-		ops_forbid(&r, "only files in vectors/ can be removed");
-	else
-		ops_done(&r, names_unlink(r.fs, name));
+	if (r.node->kind == NODE_SPEC && namedfile_remove(r.fs, r.node, name) == 0) {
+		ops_done(&r, 0);
+		return;
+	}
+	if (r.node->kind != NODE_VECTORS && r.node->kind != NODE_JSON) {
+		ops_forbid(&r, "only vectors and named queries can be removed");
+		return;
+	}
+	if (r.node->kind == NODE_JSON) {
+		errand = about_names(&r, name, NULL);
+		if (errand == NULL)
+			return;
+	}
+	done_with_names(&r, errand, names_unlink(r.fs, name));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 		      const char *new_name, unsigned flags)
 {
 	struct ops_request r;
+	struct notifier_errand *errand = NULL;
 	unsigned store_flags = 0;
 
 	if (!ops_begin(&r, req, "rename", STATUS_OP_rename, parent, name))
 		return;
-	if (parent != NODE_VECTORS || new_parent != NODE_VECTORS) {
-		ops_forbid(&r, "files are renamed within vectors/ alone");
+	if ((parent != NODE_VECTORS && parent != NODE_JSON) || new_parent != parent) {
+		ops_forbid(&r, "files are renamed within vectors/ or within json/ alone");
 		return;
 	}
 	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
@@ -165,7 +214,12 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	}
 	store_flags |= flags & RENAME_NOREPLACE ? STORE_RENAME_KEEP : 0;
 	store_flags |= flags & RENAME_EXCHANGE ? STORE_RENAME_EXCHANGE : 0;
-	ops_done(&r, names_rename(r.fs, name, new_name, store_flags, &r.call));
+	if (parent == NODE_JSON) {
+		errand = about_names(&r, name, new_name);
+		if (errand == NULL)
+			return;
+	}
+	done_with_names(&r, errand, names_rename(r.fs, name, new_name, store_flags, &r.call));
 }
 
 /* --- what has no place here --- */
@@ -192,9 +246,32 @@ static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 	forbid_entry(req, parent, name, "mkdir", "directories cannot be made here");
 }
 
+/* A named query is a folder where it answers with links. */
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	forbid_entry(req, parent, name, "rmdir", "directories cannot be removed here");
+	struct ops_request r;
+
+	if (!ops_begin(&r, req, "rmdir", STATUS_OP_unlink, parent, name))
+		return;
+	if (r.node->kind == NODE_SPEC && namedfile_remove(r.fs, r.node, name) == 0)
+		ops_done(&r, 0);
+	else
+		ops_forbid(&r, "directories cannot be removed here");
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct ops_request r;
+	char target[PATH_MAX];
+
+	if (!ops_begin(&r, req, "readlink", STATUS_OP_getattr, ino, NULL))
+		return;
+	if (r.node->kind != NODE_LINK)
+		ops_fail(&r, ERR_INVALID);
+	else if (links_target(r.node, target, sizeof(target)) >= sizeof(target))
+		ops_fail(&r, ERR_NAME_LONG);
+	else
+		fuse_reply_readlink(req, target);
 }
 
 static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
@@ -219,16 +296,28 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct ops_request r;
+	struct links *links = NULL;
 	int rc;
 
 	if (!ops_begin(&r, req, "opendir", STATUS_OP_open, ino, NULL))
 		return;
 	rc = dir_may_enter(r.fs, r.node, &r.call);
+	if (rc == 0 && links_is_folder(r.node))
+		rc = links_open(r.fs, r.node, &r.call, &links);
 	if (rc != 0) {
 		ops_fail(&r, rc);
 		return;
 	}
-	fuse_reply_open(req, fi);
+	fi->fh = (uintptr_t)links;
+	if (fuse_reply_open(req, fi) != 0)
+		links_release(links);
+}
+
+static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	links_release((struct links *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
 }
 
 /* The answer to a READDIR being filled. */
@@ -260,8 +349,10 @@ static bool add_entry(void *ctx, const char *name, const struct dir_entry *entry
 	return true;
 }
 
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
+static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		 const struct fuse_file_info *fi, bool plus)
 {
+	const struct links *links = (const struct links *)(uintptr_t)fi->fh;
 	struct ops_request r;
 	char *buf = NULL;
 	struct listing listing = {.req = req, .left = size, .size = size, .plus = plus};
@@ -272,7 +363,8 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 	buf = mem_alloc(size);
 	listing.at = buf;
 	if (buf != NULL)
-		rc = dir_list(r.fs, r.node, (uint64_t)offset, plus, &r.call, add_entry, &listing);
+		rc = dir_list(r.fs, r.node, links, (uint64_t)offset, plus, &r.call, add_entry,
+			      &listing);
 	/* What was found before an error is given first; the error comes with the next request. */
 	if (rc != 0 && listing.left == size)
 		ops_fail(&r, rc);
@@ -284,15 +376,13 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		       struct fuse_file_info *fi)
 {
-	(void)fi;
-	list(req, ino, size, offset, false);
+	list(req, ino, size, offset, fi, false);
 }
 
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			   struct fuse_file_info *fi)
 {
-	(void)fi;
-	list(req, ino, size, offset, true);
+	list(req, ino, size, offset, fi, true);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -327,6 +417,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.mkdir = op_mkdir,
 	.rmdir = op_rmdir,
 	.symlink = op_symlink,
+	.readlink = op_readlink,
 	.link = op_link,
 	.unlink = op_unlink,
 	.rename = op_rename,
@@ -340,6 +431,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
 	.fsyncdir = op_fsyncdir,
 	.statfs = op_statfs,
 };

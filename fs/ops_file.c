@@ -9,7 +9,11 @@
 
 #include "fs/attr.h"
 #include "fs/handle.h"
+#include "fs/named.h"
+#include "fs/namedfile.h"
 #include "fs/names.h"
+#include "fs/notify.h"
+#include "store/mem.h"
 
 #define NS 1000000000ll
 
@@ -95,15 +99,44 @@ static int create_new(struct ops_request *r, struct node *node, const struct han
 		      struct dir_entry *entry, struct handle **handle_out,
 		      struct handle_cache *cache)
 {
-	int rc = handle_create(r->fs, node, mode, &r->call, handle_out, cache);
+	bool text = r->node->kind == NODE_JSON;
+	int rc = handle_create(r->fs, text ? HANDLE_JSON : HANDLE_VECTOR, node, mode, &r->call,
+			       handle_out, cache);
 
-	if (rc == 0)
-		rc = attr_node(r->fs, node, &entry->st);
 	entry->node = node;
 	entry->id = node->id; /* its first, since nobody can have read it */
 	entry->timeout = 0;   /* the name goes if it is closed without content */
+	if (rc != 0) {
+		inode_forget(r->fs->inodes, entry->id, 1);
+		return rc;
+	}
+	if (text)
+		return dir_text(r->fs, entry);
+	rc = attr_node(r->fs, node, &entry->st);
 	if (rc != 0)
 		inode_forget(r->fs->inodes, entry->id, 1);
+	return rc;
+}
+
+/* A named query; one that has just been made by somebody else is opened. */
+static int create_query(struct ops_request *r, const struct handle_mode *mode, bool exclusive,
+			struct dir_entry *entry, struct handle **handle_out,
+			struct handle_cache *cache)
+{
+	struct named *named = NULL;
+	int rc = dir_may_enter(r->fs, r->node, &r->call);
+
+	if (rc == 0)
+		rc = namedfile_create(r->fs, r->node, r->name, &r->call, &named);
+	if (rc == ERR_EXISTS && !exclusive)
+		rc = 0;
+	if (rc == 0)
+		rc = dir_named_file(r->fs, r->node, r->name, entry);
+	if (rc == 0)
+		rc = handle_open(r->fs, entry->node, mode, &r->call, handle_out, cache);
+	if (rc != 0 && entry->node != NULL)
+		inode_forget(r->fs->inodes, entry->id, 1);
+	named_release(r->fs->named, named);
 	return rc;
 }
 
@@ -121,17 +154,23 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t perm
 
 	if (!ops_begin(&r, req, "create", STATUS_OP_create, parent, name))
 		return;
-	if (r.node->kind != NODE_VECTORS) {
-		ops_forbid(&r, "files are created in vectors/ alone");
+	if (r.node->kind != NODE_VECTORS && r.node->kind != NODE_JSON &&
+	    r.node->kind != NODE_SPEC) {
+		ops_forbid(&r, "files are created in vectors/, json/ and query/<k>/ alone");
 		return;
 	}
-	rc = names_create(r.fs, name, permissions, &r.call, &node);
-	if (rc == 0)
+	if (r.node->kind == NODE_SPEC)
+		rc = create_query(&r, &mode, fi->flags & O_EXCL, &entry, &handle, &cache);
+	else
+		rc = names_create(r.fs, name, permissions, &r.call, &node);
+	if (rc == 0 && r.node->kind != NODE_SPEC)
 		rc = create_new(&r, node, &mode, &entry, &handle, &cache);
-	else if (rc == ERR_EXISTS)
+	else if (rc == ERR_EXISTS && r.node->kind != NODE_SPEC)
 		rc = create_existing(&r, &mode, fi->flags & O_EXCL, &entry, &handle, &cache);
 	if (rc != 0) {
 		ops_fail(&r, rc);
+		if (handle != NULL)
+			forsake(&r, handle);
 		return;
 	}
 	fill_info(fi, handle, &cache);
@@ -189,12 +228,31 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, o
 		fuse_reply_write(req, size);
 }
 
+/* The vector has changed by way of its text: what the kernel keeps of it goes before the answer. */
+static void done_with_vector(struct ops_request *r)
+{
+	struct notifier_errand *errand = notifier_errand_new(
+		inode_id(r->fs->inodes, r->node->parent), NULL, NULL, ops_done_later, r->req);
+
+	/* Without memory it goes a moment after it. */
+	if (errand != NULL)
+		notifier_errand_run(r->fs->notifier, errand);
+	else
+		ops_done(r, 0);
+}
+
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct ops_request r;
+	int rc;
 
-	if (ops_begin(&r, req, "close", STATUS_OP_flush, ino, NULL))
-		ops_done(&r, handle_flush(r.fs, handle_of(fi), &r.call));
+	if (!ops_begin(&r, req, "close", STATUS_OP_flush, ino, NULL))
+		return;
+	rc = handle_flush(r.fs, handle_of(fi), &r.call);
+	if (rc == 0 && r.node->kind == NODE_TEXT && handle_of(fi)->writable)
+		done_with_vector(&r);
+	else
+		ops_done(&r, rc);
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -236,6 +294,10 @@ static int truncate_path(struct ops_request *r, off_t size)
 {
 	size_t whole = attr_vector_size(r->fs);
 
+	if (r->node->kind == NODE_NAMED && size == 0)
+		return namedfile_clear(r->fs, r->node);
+	if (r->node->kind == NODE_TEXT && size == 0)
+		inode_truncate(r->fs->inodes, r->node->parent);
 	if (r->node->kind != NODE_VECTOR)
 		return size == 0 && r->node->kind >= NODE_CONTROL ? 0 : ERR_INVALID;
 	if (size == 0)
@@ -282,6 +344,37 @@ static int change(struct ops_request *r, const struct stat *st, int to_set, stru
 	return attr_change(r->fs, r->node, &attr, mask);
 }
 
+struct attr_reply {
+	fuse_req_t req;
+	struct stat st;
+};
+
+static void reply_attr(void *ctx)
+{
+	struct attr_reply *reply = ctx;
+
+	fuse_reply_attr(reply->req, &reply->st, 0);
+	mem_free(reply);
+}
+
+/* As done_with_vector; to be told with the attributes of the text. */
+static int done_with_attr(struct ops_request *r, const struct stat *st)
+{
+	struct attr_reply *reply = mem_alloc(sizeof(*reply));
+	struct notifier_errand *errand =
+		reply == NULL ? NULL :
+				notifier_errand_new(inode_id(r->fs->inodes, r->node->parent), NULL,
+						    NULL, reply_attr, reply);
+
+	if (errand == NULL) {
+		mem_free(reply);
+		return ERR_NOMEM;
+	}
+	*reply = (struct attr_reply){.req = r->req, .st = *st};
+	notifier_errand_run(r->fs->notifier, errand);
+	return 0;
+}
+
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		 struct fuse_file_info *fi)
 {
@@ -298,8 +391,15 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	rc = change(&r, st, to_set, fi != NULL ? handle_of(fi) : NULL);
 	if (rc == 0)
 		rc = attr_node(r.fs, r.node, &after);
+	if (rc == 0 && r.node->kind == NODE_TEXT) {
+		if (fi != NULL)
+			after.st_size = (off_t)handle_text_size(handle_of(fi));
+		rc = done_with_attr(&r, &after);
+		if (rc == 0)
+			return;
+	}
 	if (rc != 0)
 		ops_fail(&r, rc);
 	else
-		fuse_reply_attr(req, &after, OPS_ATTR_TIMEOUT);
+		fuse_reply_attr(req, &after, ops_attr_timeout(r.node));
 }

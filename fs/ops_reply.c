@@ -10,6 +10,7 @@
 #include "fs/attr.h"
 
 #define PATIENCE_NS 1000000000u
+#define ATTR_TIMEOUT 86400.0
 
 #define PATH_SHOWN 512 /* bytes of a path that status/errors keeps */
 
@@ -127,8 +128,12 @@ static void explain(struct ops_request *r, int code)
 	if ((code != ERR_DAMAGED && code != ERR_IO) || r->call.msg.text[0] != '\0')
 		return;
 	inode_names_read(r->fs->inodes);
-	if ((node->kind == NODE_VECTORS || node->kind == NODE_LIKE) && r->name != NULL)
+	if ((node->kind == NODE_VECTORS || node->kind == NODE_JSON || node->kind == NODE_LIKE) &&
+	    r->name != NULL)
 		(void)store_explain(r->fs->store, r->name, strlen(r->name), code, &r->call.msg);
+	else if (node->kind == NODE_TEXT)
+		(void)store_explain(r->fs->store, node->parent->name, node->parent->name_len, code,
+				    &r->call.msg);
 	else if (node->kind == NODE_VECTOR || node->kind == NODE_LIKE_ID)
 		(void)store_explain(r->fs->store, node->name, node->name_len, code, &r->call.msg);
 	else
@@ -163,11 +168,24 @@ void ops_done(struct ops_request *r, int code)
 		fuse_reply_err(r->req, 0);
 }
 
+void ops_done_later(void *req)
+{
+	fuse_reply_err(req, 0);
+}
+
+/* All changes go through this mount, but a text or a question may be changed by another path. */
+double ops_attr_timeout(const struct node *node)
+{
+	return node->kind == NODE_TEXT || node->kind == NODE_JSON || node->kind == NODE_NAMED ?
+		       0 :
+		       ATTR_TIMEOUT;
+}
+
 void ops_entry_param(const struct dir_entry *entry, struct fuse_entry_param *param_out)
 {
 	memset(param_out, 0, sizeof(*param_out));
 	param_out->ino = entry->node != NULL ? entry->id : 0;
 	param_out->attr = entry->st;
-	param_out->attr_timeout = OPS_ATTR_TIMEOUT;
+	param_out->attr_timeout = entry->node != NULL ? ops_attr_timeout(entry->node) : 0;
 	param_out->entry_timeout = entry->timeout;
 }

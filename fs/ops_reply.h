@@ -41,6 +41,8 @@ void ops_fail_quietly(struct ops_request *r, int code);
 void ops_remember(struct ops_request *r, int code);
 /* Answers 0, or as ops_fail. */
 void ops_done(struct ops_request *r, int code);
+/* Answers 0 to the fuse_req_t; for notifier_errand_new. */
+void ops_done_later(void *req);
 void ops_entry_param(const struct dir_entry *entry, struct fuse_entry_param *param_out);
 
 /* The operations of the files beside ops.c. */
@@ -56,6 +58,7 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		 struct fuse_file_info *fi);
 
-#define OPS_ATTR_TIMEOUT 86400.0 /* all changes go through this mount */
+/* Seconds that the kernel may rely on attributes of a node. */
+double ops_attr_timeout(const struct node *node);
 
 #endif

@@ -100,9 +100,12 @@ static int parse_format(const char *value, size_t len, struct query_spec *spec, 
 		spec->format = QUERY_JSON;
 	else if (same(value, len, "ids"))
 		spec->format = QUERY_IDS;
+	else if (same(value, len, "links"))
+		spec->format = QUERY_LINKS;
 	else
-		return err_set(msg, ERR_INVALID, "format=%.*s is not known: use text, json or ids",
-			       shown(len), value);
+		return err_set(msg, ERR_INVALID,
+			       "format=%.*s is not known: use text, json, ids or links", shown(len),
+			       value);
 	return 0;
 }
 
@@ -143,7 +146,7 @@ static int parse_option(const char *option, size_t len, struct query_spec *spec,
 	}
 	return err_set(msg, ERR_INVALID,
 		       "%.*s is no option of a query: use effort=N, exact, max=D or "
-		       "format=text|json|ids",
+		       "format=text|json|ids|links",
 		       shown(len), option);
 }
 

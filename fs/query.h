@@ -11,7 +11,7 @@
 
 #include "ann/ann.h"
 
-enum query_format { QUERY_TEXT, QUERY_JSON, QUERY_IDS };
+enum query_format { QUERY_TEXT, QUERY_JSON, QUERY_IDS, QUERY_LINKS };
 
 struct query_spec {
 	struct ann_query ann; /* k, effort, exact, max; without and cancelled are left zero */
@@ -20,7 +20,7 @@ struct query_spec {
 
 /*
  * Parses "10" or "10,effort=200,exact,max=0.5,format=json". ERR_INVALID with a sentence for a bad k
- * or option. (format=links is not among the formats of this version: refused like any unknown one.)
+ * or option.
  */
 int query_parse_spec(const char *name, size_t len, struct query_spec *spec_out,
 		     struct err_msg *msg);
@@ -56,12 +56,19 @@ void query_vector_release(struct query_vector *vector);
 
 /*
  * Renders an answer in the format. batch: lines carry the query's number, also when it holds one
- * query. *text_out: mem_free by the caller; a terminator follows the *len_out bytes.
+ * query. QUERY_LINKS gives the names of links, each with a line's end. *text_out: mem_free by the caller; a terminator follows the *len_out bytes.
  */
 int query_render(const struct ann_answer *answer, enum query_format format, bool batch,
 		 char **text_out, size_t *len_out);
 /* A piece of the answer of a batch: the hits of n queries, of which `first` is the first's number. */
 int query_render_found(const struct ann_found *found, size_t n, size_t first,
 		       enum query_format format, char **text_out, size_t *len_out);
+
+/*
+ * Writes what "%.9g" would, without a terminator and 0 for -0; returns the end. At most
+ * QUERY_NUMBER_MAX bytes.
+ */
+#define QUERY_NUMBER_MAX 24
+char *query_put_number(char *at, double value);
 
 #endif

@@ -35,8 +35,11 @@ static void write_part(struct text *text, uint32_t dim)
 		    "  { printf '\\000\\000\\200\\077'; head -c %" PRIu32
 		    " /dev/zero; } > vectors/readme-first\n\n",
 		    dim, (dim - 1) * 4);
-	text_string(text, "Read one back, as numbers\n\n"
-			  "  od -An -v -tf4 vectors/readme-first | head -n 2\n\n");
+	text_string(text,
+		    "Read one back, as numbers; each is also a file of JSON, to read or write\n\n"
+		    "  od -An -v -tf4 vectors/readme-first | head -n 2\n"
+		    "  cat json/readme-first\n"
+		    "  sed -i 's/^\\[1/[2/' json/readme-first\n\n");
 }
 
 /* The kernel opens nothing for writing on a read-only mount, so not run either. */
@@ -65,7 +68,7 @@ static void query_part(struct text *text, uint32_t dim, const char *id, bool rea
 			id, HEX_CHUNK);
 	text_string(text, "An answer has a line a neighbour: id, tab, distance. Options follow the "
 			  "number of neighbours:\n"
-			  "exact, effort=N, max=D, format=text|json|ids\n\n");
+			  "exact, effort=N, max=D, format=text|json|ids|links\n\n");
 	text_format(text, "  cat query/3,exact,format=json/like/%s\n\n", id);
 }
 

@@ -10,8 +10,9 @@
 
 #include "store/mem.h"
 
+#define RANK_DIGITS 3 /* of a link, at least */
 #define DIGITS 9      /* significant digits of a distance */
-#define NUMBER_MAX 24 /* bytes of a printed distance or query number */
+#define NUMBER_MAX QUERY_NUMBER_MAX
 #define JSON_EXTRA 24 /* {"id":"","distance":}, and the comma */
 
 static const uint64_t powers[] = {
@@ -93,7 +94,7 @@ static char *put_fixed(char *at, double value)
 	return at;
 }
 
-static char *put_distance(char *at, double value)
+char *query_put_number(char *at, double value)
 {
 	char *end = NULL;
 
@@ -152,8 +153,22 @@ static char *put_json_hit(char *at, const char *id, const struct ann_hit *hit)
 	at = put_json_id(at, id, hit->id_len);
 	at = put_bytes(at, "\",\"distance\":", 13);
 	/* JSON has no infinity. */
-	at = isfinite(hit->distance) ? put_distance(at, hit->distance) : put_bytes(at, "null", 4);
+	at = isfinite(hit->distance) ? query_put_number(at, hit->distance) :
+				       put_bytes(at, "null", 4);
 	return put_bytes(at, "}", 1);
+}
+
+/* 001- and so on; with more digits where there are more hits. */
+static char *put_rank(char *at, size_t rank, size_t hits)
+{
+	unsigned digits = RANK_DIGITS;
+
+	while (digits < sizeof(powers) / sizeof(powers[0]) - 1 && hits >= powers[digits])
+		digits++;
+	while (digits-- > 0)
+		*at++ = (char)('0' + rank / powers[digits] % 10);
+	*at++ = '-';
+	return at;
 }
 
 /* The hits of one query. */
@@ -174,12 +189,14 @@ static char *put_query(char *at, const struct ann_found *found, size_t query,
 		}
 		if (batch) {
 			at = put_number(at, query);
-			*at++ = '\t';
+			*at++ = format == QUERY_LINKS ? '-' : '\t';
 		}
+		if (format == QUERY_LINKS)
+			at = put_rank(at, i + 1, found->n);
 		at = put_bytes(at, id, hit->id_len);
 		if (format == QUERY_TEXT) {
 			*at++ = '\t';
-			at = put_distance(at, hit->distance);
+			at = query_put_number(at, hit->distance);
 		}
 		*at++ = '\n';
 	}
@@ -202,7 +219,7 @@ static size_t room_of(const struct ann_found *found, enum query_format format, b
 	return room + found->n * (format == QUERY_JSON ?
 					  NUMBER_MAX + JSON_EXTRA :
 					  (batch ? NUMBER_MAX : 0) +
-						  (format == QUERY_TEXT ? NUMBER_MAX : 0) + 1);
+						  (format != QUERY_IDS ? NUMBER_MAX : 0) + 1);
 }
 
 static struct ann_found found_of(const struct ann_answer *answer, size_t query)

@@ -148,7 +148,8 @@ static int put(struct fs *fs, struct handle *handle, struct call *call)
 	if (inode_loose(fs->inodes, node, &loose)) {
 		if (!node->named) /* removed while open: changes nobody can find */
 			return 0;
-		flags = 0;
+		flags = STORE_PUT_INO;
+		ino = loose.number - INODE_FIRST_VECTOR;
 	}
 	if (!loose.mtime_set)
 		loose.attr.mtime_ns = attr_now(fs);

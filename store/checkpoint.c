@@ -120,7 +120,7 @@ static void freeze(struct store *store, bool switch_segment, struct head_slot *s
 	slot->slots = atomic_load(&store->slots.count);
 	slot->live = atomic_load(&store->slots.live);
 	slot->dead = atomic_load(&store->slots.dead);
-	slot->next_ino = store->next_ino;
+	slot->next_ino = atomic_load(&store->next_ino);
 	slot->dir_depth = store->ids.depth;
 	slot->buckets = store->ids.buckets;
 	atomic_store(&store->commits_since, false);

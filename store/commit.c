@@ -65,7 +65,15 @@ static int log_put(struct store *store, const struct store_entry *entry, const v
 	return wal_append(store->wal, FORMAT_PUT, parts, 4, false, lsn_out);
 }
 
-/* What will stand under the id: identity from the old entry, attributes as the flags say. */
+uint64_t store_new_ino(struct store *store)
+{
+	return atomic_fetch_add(&store->next_ino, 1);
+}
+
+/*
+ * What will stand under the id: identity from the old entry, attributes as the flags say. entry->ino
+ * is the number that the caller has for a new one.
+ */
 static int make_entry(struct store *store, const char *id, size_t id_len,
 		      const struct store_attr *attr, unsigned flags, struct store_entry *entry,
 		      struct ids_place *place, uint32_t *old_slot)
@@ -87,7 +95,8 @@ static int make_entry(struct store *store, const char *id, size_t id_len,
 		return err;
 	commit_name_entry(entry, id, id_len);
 	entry->attr = *attr;
-	entry->ino = store->next_ino;
+	if ((flags & STORE_PUT_INO) == 0)
+		entry->ino = store_new_ino(store);
 	return 0;
 }
 
@@ -122,6 +131,8 @@ int store_put(struct store *store, const char *id, size_t id_len, const void *va
 
 	if (id_len == 0 || id_len > FORMAT_ID_MAX)
 		return ERR_NAME_LONG;
+	if ((flags & STORE_PUT_INO) != 0)
+		entry.ino = result_out->ino;
 	err = begin(store);
 	if (err == 0) {
 		learnt = atomic_load(&store->slots.value_size) == 0;

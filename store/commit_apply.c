@@ -104,8 +104,8 @@ void commit_apply_put(struct store *store, const struct store_entry *entry,
 	slots_set(&store->slots, entry->slot, &live);
 	if (old_slot != STORE_NO_SLOT)
 		commit_apply_dead(store, old_slot, lsn);
-	if (entry->ino >= store->next_ino)
-		store->next_ino = entry->ino + 1;
+	if (entry->ino >= atomic_load(&store->next_ino)) /* replayed */
+		atomic_store(&store->next_ino, entry->ino + 1);
 }
 
 /* The slot keeps its LSN: its value did not change. */

@@ -112,7 +112,7 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 		return damage_explain_open(store, "the slot table cannot be read", err, msg);
 	store->slot = *slot;
 	store->file_blocks = size / FORMAT_BLOCK;
-	store->next_ino = slot->next_ino;
+	atomic_store(&store->next_ino, slot->next_ino);
 	store->last_lsn = slot->ckpt_lsn;
 	atomic_store(&store->generation, slot->generation);
 	atomic_store(&store->ckpt_lsn, slot->ckpt_lsn);

@@ -102,6 +102,7 @@ struct store_entry {
 enum store_put_flags {
 	STORE_PUT_NEW = 1,	 /* ERR_EXISTS when the id exists */
 	STORE_PUT_KEEP_ATTR = 2, /* an existing id keeps mode, uid, gid; mtime from attr */
+	STORE_PUT_INO = 4,	 /* a new id gets result_out->ino, from store_new_ino */
 };
 
 struct store_put_result {
@@ -109,6 +110,9 @@ struct store_put_result {
 	uint32_t slot;
 	uint32_t old_slot; /* now dead; STORE_NO_SLOT for a new id */
 };
+
+/* A number for an id that is not stored yet; while the store is open it is given once. */
+uint64_t store_new_ino(struct store *store);
 
 /*
  * Stores a value under an id, whole or not at all. size must be store_value_size, or sets it when

@@ -38,7 +38,7 @@ struct store {
 	struct wal *wal; /* NULL while recovering and when read-only */
 
 	pthread_mutex_t commit_lock; /* one commit at a time */
-	uint64_t next_ino;	     /* guarded by commit_lock */
+	_Atomic uint64_t next_ino;   /* taken by adding; otherwise under commit_lock */
 	uint64_t last_lsn; /* guarded by commit_lock; replay counts here before there is a log */
 	_Atomic bool poisoned;
 	_Atomic bool commits_since;   /* something was committed after the last checkpoint */

@@ -12,7 +12,7 @@
 #include "store/mem.h"
 #include "tests/fuzz/fuzz.h"
 
-static const char *const formats[] = {"text", "json", "ids"};
+static const char *const formats[] = {"text", "json", "ids", "links"};
 
 static void check_spec(const char *name, size_t len)
 {
@@ -26,7 +26,7 @@ static void check_spec(const char *name, size_t len)
 		return;
 	}
 	FUZZ_ASSERT(spec.ann.k >= 1 && spec.ann.k <= ANN_K_MAX);
-	FUZZ_ASSERT(spec.ann.effort <= ANN_EFFORT_MAX && spec.format <= QUERY_IDS);
+	FUZZ_ASSERT(spec.ann.effort <= ANN_EFFORT_MAX && spec.format <= QUERY_LINKS);
 	FUZZ_ASSERT(!spec.ann.has_max || isfinite(spec.ann.max));
 	FUZZ_ASSERT(spec.ann.without == NULL && spec.ann.cancelled == NULL);
 	n = snprintf(text, sizeof(text), "%u,format=%s%s", spec.ann.k, formats[spec.format],

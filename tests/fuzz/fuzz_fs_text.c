@@ -113,7 +113,7 @@ static void check_answer(struct fuzz_input *in, char *ids, size_t len)
 	}
 	for (size_t i = 0; i < answer.n_queries; i++)
 		first[i + 1] = first[i] + fuzz_u8(in) % (n_hits - first[i] + 1);
-	for (enum query_format format = QUERY_TEXT; format <= QUERY_IDS; format++) {
+	for (enum query_format format = QUERY_TEXT; format <= QUERY_LINKS; format++) {
 		FUZZ_ASSERT(query_render(&answer, format, fuzz_u8(in) % 2, &out, &n) == 0);
 		FUZZ_ASSERT(out[n] == '\0' && strlen(out) <= n);
 		mem_free(out);

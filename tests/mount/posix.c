@@ -343,8 +343,10 @@ static void test_attributes(void)
 	int fd = open("i", O_WRONLY | O_CREAT, 0644), dir = open(".", O_RDONLY);
 
 	CHECK(fstat(fd, &before) == 0, "fstat of a new file");
-	CHECK(write(fd, first, size) == (ssize_t)size && close(fd) == 0 && stat("i", &before) == 0,
-	      "stat");
+	CHECK(write(fd, first, size) == (ssize_t)size && fstat(fd, &after) == 0 && close(fd) == 0 &&
+		      before.st_ino == after.st_ino,
+	      "st_ino stays when it is written whole");
+	CHECK(stat("i", &after) == 0 && before.st_ino == after.st_ino, "and when it is closed");
 	CHECK(holds("i", first), "a reader");
 	store("i", second);
 	CHECK(holds("i", second) && stat("i", &after) == 0, "an overwrite");

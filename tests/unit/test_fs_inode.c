@@ -42,11 +42,13 @@ static struct node *found(uint64_t ino, const char *name, uint64_t *id_out)
 	return node;
 }
 
+static uint64_t next_ino = 1000;
+
 static struct node *created(const char *name)
 {
 	struct node *node = NULL;
 
-	assert_int_equal(inode_new_vector(table, name, strlen(name), &attr, &node), 0);
+	assert_int_equal(inode_new_vector(table, next_ino++, name, strlen(name), &attr, &node), 0);
 	return node;
 }
 
@@ -98,6 +100,34 @@ static void a_node_lives_as_long_as_something_holds_it(void **state)
 	assert_int_equal(inode_check(table), 0);
 }
 
+static void a_text_goes_where_its_vector_goes(void **state)
+{
+	uint64_t id = 0;
+	struct node *vector = found(7, "a", &id), *text = NULL, *again = NULL;
+	char path[64];
+
+	(void)state;
+	assert_int_equal(inode_ref_text(table, vector, &text), 0);
+	assert_int_equal(inode_ref_text(table, vector, &again), 0);
+	assert_ptr_equal(text, again);
+	assert_int_equal(inode_check(table), 0);
+	inode_path(table, text, NULL, path, sizeof(path));
+	assert_string_equal(path, "json/a");
+	inode_rename(table, vector, inode_copy_name("b", 1), 1);
+	inode_path(table, text, NULL, path, sizeof(path));
+	assert_string_equal(path, "json/b");
+	/* It holds the vector's node, and is made anew when it was forgotten. */
+	inode_forget(table, id, 1);
+	assert_ptr_equal(inode_get(table, id), vector);
+	id = text->id;
+	inode_forget(table, id, 1);
+	assert_ptr_equal(inode_get(table, id), text);
+	inode_forget(table, id, 1);
+	assert_null(inode_get(table, id));
+	assert_null(inode_peek(table, vectors, "b", 1));
+	assert_int_equal(inode_check(table), 0);
+}
+
 static void a_new_vector_goes_unless_it_is_committed(void **state)
 {
 	struct node *node = created("a"), *other = NULL;
@@ -105,7 +135,7 @@ static void a_new_vector_goes_unless_it_is_committed(void **state)
 	uint64_t id = inode_id(table, node), version = 0;
 
 	(void)state;
-	assert_int_equal(inode_new_vector(table, "a", 1, &attr, &other), ERR_EXISTS);
+	assert_int_equal(inode_new_vector(table, 1, "a", 1, &attr, &other), ERR_EXISTS);
 	assert_int_equal(inode_uncommitted(table), 1);
 	assert_true(inode_loose(table, node, &loose));
 	assert_int_equal(loose.attr.mode, 0640);
@@ -364,6 +394,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_fixed_tree_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_node_lives_as_long_as_something_holds_it, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_text_goes_where_its_vector_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_new_vector_goes_unless_it_is_committed, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_time_set_before_a_write_is_not_kept, setup,

@@ -52,6 +52,8 @@ static void good_specs_parse(void **state)
 	assert_int_equal(parse("1,format=ids,max=.5", &spec, &msg), 0);
 	assert_int_equal(spec.format, QUERY_IDS);
 	assert_true(spec.ann.max == 0.5);
+	assert_int_equal(parse("1,format=links", &spec, &msg), 0);
+	assert_int_equal(spec.format, QUERY_LINKS);
 	/* The length counts, not a terminator. */
 	assert_int_equal(query_parse_spec("12345", 2, &spec, &msg), 0);
 	assert_int_equal(spec.ann.k, 12);
@@ -84,8 +86,8 @@ static void bad_specs_are_refused_by_name(void **state)
 		{"10,max=1e", "max=1e"},
 		{"10,max=.", "max=."},
 		{"10,max=1 ", "max=1 "},
-		{"10,format=links", "links"},
-		{"10,format=", "text, json or ids"},
+		{"10,format=link", "format=link is not known"},
+		{"10,format=", "text, json, ids or links"},
 		{"10,colour=red", "colour=red"},
 	};
 	struct query_spec spec;
@@ -223,6 +225,8 @@ static void answers_render(void **state)
 	renders_as(&three, QUERY_TEXT, true, "0\ta\t0.25\n0\ta\t1.5e+10\n2\t\"\\\nb\xc3\xa9\t-3\n");
 	renders_as(&three, QUERY_IDS, false, "a\na\n\"\\\nb\xc3\xa9\n");
 	renders_as(&three, QUERY_IDS, true, "0\ta\n0\ta\n2\t\"\\\nb\xc3\xa9\n");
+	renders_as(&three, QUERY_LINKS, false, "001-a\n002-a\n001-\"\\\nb\xc3\xa9\n");
+	renders_as(&three, QUERY_LINKS, true, "0-001-a\n0-002-a\n2-001-\"\\\nb\xc3\xa9\n");
 	renders_as(&three, QUERY_JSON, true,
 		   "[{\"id\":\"a\",\"distance\":0.25},{\"id\":\"a\",\"distance\":1.5e+10}]\n"
 		   "[]\n"

@@ -1,0 +1,176 @@
+/* Questions under names: found by name and number of neighbours, bounded, counted. */
+#include "fs/named.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store/err.h"
+#include "store/mem.h"
+
+static struct named_table *table;
+
+static int setup(void **state)
+{
+	(void)state;
+	return named_table_new(&table);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	named_table_free(table);
+	return 0;
+}
+
+static bool always_fails(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+static struct named *create(uint32_t k, const char *name)
+{
+	struct named *named = NULL;
+
+	assert_int_equal(named_create(table, k, name, strlen(name), 5, &named), 0);
+	return named;
+}
+
+static void holds(const struct named *named, const char *expected)
+{
+	uint8_t *bytes = NULL;
+	size_t len = 0;
+
+	assert_int_equal(named_get(table, named, &bytes, &len), 0);
+	assert_int_equal(len, strlen(expected));
+	if (len > 0)
+		assert_memory_equal(bytes, expected, len);
+	mem_free(bytes);
+}
+
+static void a_name_belongs_to_a_number_of_neighbours(void **state)
+{
+	struct named *a = create(10, "a"), *other = create(20, "a"), *found = NULL;
+
+	(void)state;
+	assert_int_equal(named_create(table, 10, "a", 1, 5, &found), ERR_EXISTS);
+	assert_null(found);
+	holds(a, "");
+	assert_int_equal(named_put(table, a, "one", 3, 7), 0);
+	holds(other, "");
+	found = named_find(table, 10, "a", 1);
+	assert_ptr_equal(found, a);
+	holds(found, "one");
+	assert_int_equal(named_mtime(table, a), 7);
+	named_set_mtime(table, a, 9);
+	assert_int_equal(named_mtime(table, found), 9);
+	assert_null(named_find(table, 30, "a", 1));
+	assert_null(named_find(table, 10, "ab", 2));
+	named_release(table, found);
+	named_release(table, a);
+	named_release(table, other);
+	named_release(table, NULL);
+}
+
+static void a_removed_one_goes_with_its_last_reference(void **state)
+{
+	struct named *a = create(1, "a"), *again = NULL;
+
+	(void)state;
+	assert_int_equal(named_put(table, a, "one", 3, 0), 0);
+	assert_int_equal(named_remove(table, 1, "a", 1), 0);
+	assert_int_equal(named_remove(table, 1, "a", 1), ERR_ABSENT);
+	again = create(1, "a");
+	assert_ptr_not_equal(again, a);
+	holds(a, "one");
+	holds(again, "");
+	assert_int_equal(named_put(table, a, "two", 3, 0), 0);
+	named_release(table, a);
+	named_release(table, again);
+}
+
+static void they_are_listed_in_order_whatever_goes(void **state)
+{
+	char name[FORMAT_ID_MAX + 1], expected[16];
+	uint64_t number = 0;
+	size_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "q%d", i);
+		named_release(table, create(i % 2 ? 1 : 2, name));
+	}
+	while (named_next(table, 2, number, &number, name)) {
+		snprintf(expected, sizeof(expected), "q%zu", 2 * n++);
+		assert_string_equal(name, expected);
+		assert_int_equal(named_remove(table, 2, name, strlen(name)), 0);
+	}
+	assert_int_equal(n, 5);
+	assert_false(named_next(table, 3, 0, &number, name));
+}
+
+static void there_are_bounds(void **state)
+{
+	uint8_t *large = calloc(1, NAMED_BYTES_MAX + 1);
+	struct named *named = NULL;
+	char name[32];
+	size_t i = 0;
+
+	(void)state;
+	for (; i < NAMED_MAX; i++) {
+		snprintf(name, sizeof(name), "q%zu", i);
+		named = create(1, name);
+		assert_int_equal(named_put(table, named, large, NAMED_BYTES_MAX, 0),
+				 i < NAMED_TOTAL_MAX / NAMED_BYTES_MAX ? 0 : ERR_FULL);
+		named_release(table, named);
+	}
+	assert_int_equal(named_create(table, 1, "more", 4, 0, &named), ERR_FULL);
+	assert_int_equal(named_remove(table, 1, "q0", 2), 0);
+	named = create(1, "more");
+	assert_int_equal(named_put(table, named, large, NAMED_BYTES_MAX + 1, 0), ERR_TOO_BIG);
+	assert_int_equal(named_put(table, named, large, NAMED_BYTES_MAX, 0), 0);
+	assert_int_equal(named_put(table, named, large, 1, 0), 0);
+	named_release(table, named);
+	memset(large, 'x', 300);
+	assert_int_equal(named_create(table, 1, (char *)large, 256, 0, &named), ERR_NAME_LONG);
+	free(large);
+}
+
+static void without_memory_nothing_changes(void **state)
+{
+	struct named *a = create(1, "a"), *other = NULL;
+	uint8_t *bytes = NULL;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(named_put(table, a, "one", 3, 0), 0);
+	mem_set_fault(always_fails, NULL);
+	assert_int_equal(named_create(table, 1, "b", 1, 0, &other), ERR_NOMEM);
+	assert_int_equal(named_put(table, a, "two", 3, 0), ERR_NOMEM);
+	assert_int_equal(named_get(table, a, &bytes, &len), ERR_NOMEM);
+	mem_set_fault(NULL, NULL);
+	assert_null(bytes);
+	holds(a, "one");
+	named_release(table, a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_name_belongs_to_a_number_of_neighbours, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_removed_one_goes_with_its_last_reference, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(they_are_listed_in_order_whatever_goes, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(there_are_bounds, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_memory_nothing_changes, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
