@@ -26,10 +26,10 @@
 #include "store/mem.h"
 
 #define FIND_ROUNDS 4u
-#define FIND_FREE_TRIES 3u /* attempts before commits are shut out */
-#define FIND_TRIES 8u	   /* attempts in all */
-#define FIND_STAY 512u	   /* vectors in one read section */
-#define FIND_AHEAD 64u	   /* vectors that are read together when they are on disk */
+#define FIND_FREE_TRIES 3u	  /* attempts before commits are shut out */
+#define FIND_TRIES 8u		  /* attempts in all */
+#define FIND_STAY 512u		  /* vectors in one read section */
+#define FIND_AHEAD STORE_LOOK_MAX /* vectors that are read together when they are on disk */
 /* Linear scan up to so many bytes of vectors, between this number and scan_max vectors. */
 #define FIND_SMALL_BYTES (4u << 20)
 #define FIND_SMALL_MIN 1000u
@@ -72,57 +72,78 @@ static int is_live(struct ann *ann, const struct find_candidate *cand, bool *liv
 	return store_live_as_of(ann->store, &cand->slot, 1, cand->lsn, live_out);
 }
 
-/* Measures candidates first ... end - 1 against query q, in one stay in the read section. */
-static int measure_stay(struct find *find, size_t q, size_t first, size_t end)
+/* Candidates of one query whose vectors are looked at together. */
+struct look {
+	struct find *find;
+	size_t q, n;
+	struct find_candidate *cands[FIND_AHEAD];
+	uint32_t slots[FIND_AHEAD];
+	int errs[FIND_AHEAD];
+};
+
+static void measure_one(void *ctx, size_t i, int err, const void *value)
 {
+	struct look *look = ctx;
+	struct find *find = look->find;
 	struct ann *ann = find->ann;
-	struct find_context *ctx = find->ctx;
-	const float *query = find->queries + q * ann->index.dim;
+
+	look->errs[i] = err;
+	look->cands[i]->distance = INFINITY;
+	if (err == 0)
+		look->cands[i]->distance =
+			ann_exact_distance(ann->index.quant.kernels, ann->metric,
+					   find->queries + look->q * ann->index.dim,
+					   find->ctx->norms_sq[look->q], value, ann->index.dim);
+}
+
+/* Measures candidates first ... end - 1, FIND_AHEAD at most. Inside the read section. */
+static int measure_some(struct find *find, size_t q, size_t first, size_t end)
+{
+	struct look look = {.find = find, .q = q};
+	const struct store_look show = {measure_one, &look};
+	struct ann *ann = find->ann;
 	int err = 0;
 
-	store_read_begin(ann->store);
-	for (size_t i = first; i < end && err == 0; i++) {
-		struct find_candidate *cand = &ctx->cands[i];
-		const void *value = NULL;
+	for (size_t i = first; i < end; i++) {
+		struct find_candidate *cand = &find->ctx->cands[i];
 		bool live;
 
-		if ((i - first) % FIND_AHEAD == 0)
-			store_value_prefetch(ann->store, ctx->slots + (i - first),
-					     end - i < FIND_AHEAD ? end - i : FIND_AHEAD);
 		err = is_live(ann, cand, &live);
 		if (err != 0)
-			break;
-		if (!live) {
-			cand->distance = INFINITY;
-			ctx->gone++;
-			continue;
-		}
-		err = store_value(ann->store, cand->slot, STORE_HINT_NONE, &value);
-		if (err == 0) {
-			cand->distance = ann_exact_distance(ann->index.quant.kernels, ann->metric,
-							    query, ctx->norms_sq[q], value,
-							    ann->index.dim);
+			return err;
+		if (live) {
+			look.cands[look.n] = cand;
+			look.slots[look.n++] = cand->slot;
 		} else {
 			cand->distance = INFINITY;
-			err = exact_judge(ann, cand->slot, err, find->msg);
+			find->ctx->gone++;
 		}
 	}
-	store_read_end(ann->store);
+	store_look_at_values(ann->store, look.slots, look.n, &show);
+	for (size_t i = 0; i < look.n && err == 0; i++)
+		if (look.errs[i] != 0)
+			err = exact_judge(ann, look.slots[i], look.errs[i], find->msg);
 	return err;
 }
 
+/* Measures candidates from `first` on against query q. */
 static int measure(struct find *find, size_t q, size_t first)
 {
 	struct find_context *ctx = find->ctx;
-	int err = mem_grow((void **)&ctx->slots, &ctx->cap_slots, FIND_STAY, sizeof(*ctx->slots));
+	struct store *store = find->ann->store;
+	int err = 0;
 
-	for (size_t i = first; i < ctx->n_cands && err == 0; i += FIND_STAY) {
-		size_t end = ctx->n_cands - i < FIND_STAY ? ctx->n_cands : i + FIND_STAY;
+	store_read_begin(store);
+	for (size_t i = first; i < ctx->n_cands && err == 0; i += FIND_AHEAD) {
+		size_t end = ctx->n_cands - i < FIND_AHEAD ? ctx->n_cands : i + FIND_AHEAD;
 
-		for (size_t j = i; j < end; j++)
-			ctx->slots[j - i] = ctx->cands[j].slot;
-		err = measure_stay(find, q, i, end);
+		if ((i - first) % FIND_STAY == 0) {
+			store_read_end(store);
+			store_read_begin(store);
+		}
+		err = measure_some(find, q, i, end);
 	}
+	store_read_end(store);
 	return err;
 }
 

@@ -23,7 +23,6 @@ static void free_context(struct find_context *ctx)
 	mem_free(ctx->cands);
 	mem_free(ctx->hits);
 	mem_free(ctx->ids);
-	mem_free(ctx->slots);
 	mem_free(ctx);
 }
 

@@ -33,8 +33,6 @@ struct find_context {
 	size_t n_hits, cap_hits;
 	char *ids;
 	size_t ids_len, cap_ids;
-	uint32_t *slots; /* for prefetch */
-	size_t cap_slots;
 };
 
 /* A free one of the collection, or a new one. ERR_NOMEM. Then give it back. */

@@ -34,6 +34,12 @@ struct store_io_read {
 	void *buf;
 	uint32_t length;
 	int result; /* out: 0 or ERR_*, for this read alone */
+	/*
+	 * Called when result is known, by the thread that asked, while others of the batch may be under
+	 * way. NULL: nobody wants to know.
+	 */
+	void (*arrived)(void *ctx, struct store_io_read *read);
+	void *ctx;
 };
 
 enum store_clock {

@@ -106,6 +106,8 @@ void io_posix_boot_id(struct store_io *io, uint8_t id_out[16]);
 
 void io_posix_direct_init(struct io_posix_direct *direct);
 void io_posix_direct_release(struct io_posix_direct *direct);
+/* Whether the kernel cannot keep the head, as io_posix_set_kernel_cache was told. */
+bool io_posix_past_cache(const struct io_posix *p);
 /* Reads what it can past the kernel's cache: those get the result 0, the others keep theirs. */
 void io_posix_ring_read(struct io_posix *p, struct store_io_read *reads, size_t n);
 

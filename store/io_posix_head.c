@@ -37,6 +37,9 @@ int io_posix_head_read(struct store_io *io, uint64_t offset, void *buf, size_t l
 
 	if (ret == 0 && got < len)
 		ret = ERR_DAMAGED;
+	/* within a limit of memory what stays there makes every new page of ours wait for room */
+	if (ret == 0 && io_posix_past_cache(posix_of(io)))
+		io_posix_head_forget(io, offset, len);
 	return ret;
 }
 
@@ -68,10 +71,14 @@ void io_posix_head_read_batch(struct store_io *io, struct store_io_read *reads, 
 	for (size_t i = 0; n > 1 && i < n; i++)
 		if (reads[i].result != 0)
 			io_posix_head_advise(io, reads[i].offset, reads[i].length);
-	for (size_t i = 0; i < n; i++)
-		if (reads[i].result != 0)
-			reads[i].result = io_posix_head_read(io, reads[i].offset, reads[i].buf,
-							     reads[i].length);
+	for (size_t i = 0; i < n; i++) {
+		if (reads[i].result == 0)
+			continue;
+		reads[i].result = io_posix_head_read(io, reads[i].offset, reads[i].buf,
+						     reads[i].length);
+		if (reads[i].arrived != NULL)
+			reads[i].arrived(reads[i].ctx, &reads[i]);
+	}
 }
 
 int io_posix_head_write(struct store_io *io, uint64_t offset, const void *buf, size_t len)

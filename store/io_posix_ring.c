@@ -170,22 +170,25 @@ static uint32_t prepare(struct io_posix_ring *ring, int fd, const struct store_i
 /* Takes what has arrived; reads that came whole get the result 0. How many arrived. */
 static uint32_t reap(struct io_posix_ring *ring, struct store_io_read *reads)
 {
-	uint32_t head = *ring->cq_head, tail = __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
-	uint32_t n = tail - head;
+	uint32_t head = *ring->cq_head, n = 0;
 
-	for (; head != tail; head++) {
+	/* the queue has room for all: what is done with one does not keep others from arriving */
+	for (; head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE); head++, n++) {
 		const struct io_uring_cqe *cqe = &ring->cqes[head & ring->cq_mask];
 		struct store_io_read *read = &reads[cqe->user_data];
 
-		if (cqe->res >= 0 && (uint32_t)cqe->res == read->length)
-			read->result = 0;
+		if (cqe->res < 0 || (uint32_t)cqe->res != read->length)
+			continue;
+		read->result = 0;
+		if (read->arrived != NULL)
+			read->arrived(read->ctx, read);
 	}
 	__atomic_store_n(ring->cq_head, head, __ATOMIC_RELEASE);
 	return n;
 }
 
 /*
- * Submits and waits for all. Never leaves a read under way, since its buffer is the caller's. False
+ * Submits, takes each read as it arrives, and waits for all. Never leaves a read under way, since its buffer is the caller's. False
  * when the ring is not as it was before.
  */
 static bool run(struct io_posix_ring *ring, int fd, struct store_io_read *reads, size_t n)
@@ -194,9 +197,8 @@ static bool run(struct io_posix_ring *ring, int fd, struct store_io_read *reads,
 	bool sound = true;
 
 	while (arrived < submitted || left > 0) {
-		/* waits for all that have not arrived: the last call may have ended early by a signal */
-		long took = syscall(SYS_io_uring_enter, ring->fd, left, submitted - arrived + left,
-				    IORING_ENTER_GETEVENTS, NULL, 0);
+		long took = syscall(SYS_io_uring_enter, ring->fd, left, 1, IORING_ENTER_GETEVENTS,
+				    NULL, 0);
 
 		if (took > 0) {
 			submitted += (uint32_t)took;
@@ -210,14 +212,20 @@ static bool run(struct io_posix_ring *ring, int fd, struct store_io_read *reads,
 	return sound;
 }
 
+bool io_posix_past_cache(const struct io_posix *p)
+{
+	uint64_t bytes = 0;
+
+	return p->direct.kernel_cache != UINT64_MAX && io_posix_size_of(p->fd, &bytes) == 0 &&
+	       bytes > p->direct.kernel_cache;
+}
+
 void io_posix_ring_read(struct io_posix *p, struct store_io_read *reads, size_t n)
 {
 	struct io_posix_ring *ring;
-	uint64_t bytes = 0;
 	int fd;
 
-	if (p->direct.kernel_cache == UINT64_MAX || io_posix_size_of(p->fd, &bytes) != 0 ||
-	    bytes <= p->direct.kernel_cache)
+	if (!io_posix_past_cache(p))
 		return;
 	fd = direct_fd(p);
 	if (fd < 0)

@@ -218,12 +218,11 @@ uint8_t *pager_frame(struct pager *pager, struct pager_ref ref)
 	return pager_frame_of(pager, pager_chunk_of(pager, ref.space, ref.page), ref.page);
 }
 
-int pager_judge(struct pager *pager, struct pager_ref ref, int err)
+int pager_judge(struct pager *pager, struct pager_ref ref, const void *content, int err)
 {
 	struct pager_space *space = &pager->spaces[ref.space];
 
-	if (err == 0 && space->valid != NULL &&
-	    !space->valid(pager_frame(pager, ref), pager->page_size))
+	if (err == 0 && space->valid != NULL && !space->valid(content, pager->page_size))
 		err = ERR_DAMAGED;
 	pager_note(pager, pager_page(pager, (enum format_space)ref.space, ref.page), err);
 	return err;
@@ -242,21 +241,24 @@ static bool end_load(struct pager *pager, struct pager_load *load, double *rate_
 	bool thrashing = false;
 
 	/* room also for the pages in limbo, which may come back */
-	if (load->err == 0)
+	if (load->err == 0 && !load->past)
 		load->err = mem_grow((void **)&ring->refs, &ring->cap, ring->n + pager->n_limbo + 1,
 				     sizeof(*ring->refs));
-	if (load->err == 0) {
+	if (load->err == 0 && load->read) {
+		atomic_fetch_add_explicit(&pager->misses[class], 1, memory_order_relaxed);
+		thrashing = class != STORE_CLASS_MAP && pager_count_miss(pager, rate_out);
+	}
+	if (load->err == 0)
+		atomic_store_explicit(&page->heat, load->heat, memory_order_relaxed);
+	if (load->err == 0 && !load->past) {
 		ring->refs[ring->n++] = load->ref;
 		atomic_fetch_add(&pager->resident[class], pager->page_size);
-		if (load->read) {
-			atomic_fetch_add_explicit(&pager->misses[class], 1, memory_order_relaxed);
-			thrashing = class != STORE_CLASS_MAP && pager_count_miss(pager, rate_out);
-		}
-		atomic_store_explicit(&page->heat, load->heat, memory_order_relaxed);
-	} else {
-		mem_discard(pager_frame_of(pager, chunk, load->ref.page), pager->page_size);
+		atomic_store(&page->state, PAGE_RESIDENT);
+		return thrashing;
 	}
-	atomic_store(&page->state, load->err == 0 ? PAGE_RESIDENT : PAGE_ABSENT);
+	if (!load->past)
+		mem_discard(pager_frame_of(pager, chunk, load->ref.page), pager->page_size);
+	atomic_store(&page->state, PAGE_ABSENT);
 	return thrashing;
 }
 
@@ -287,7 +289,7 @@ static int load(struct pager *pager, enum format_space space, uint32_t number,
 	if (load.read) {
 		load.err = pager_read_place(pager, page->place, page->checksum,
 					    page_seed(pager->uuid, space, number), frame);
-		load.err = pager_judge(pager, load.ref, load.err);
+		load.err = pager_judge(pager, load.ref, frame, load.err);
 	}
 	pager_end_loads(pager, &load, 1);
 	return load.err;

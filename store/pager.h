@@ -56,7 +56,8 @@ struct pager_page {
 	_Atomic uint32_t dirty_gen; /* changed under group->lock */
 	uint32_t placed_gen; /* generation in which place was written; guarded by group->lock */
 	_Atomic uint8_t state;
-	_Atomic uint8_t heat; /* chances left when the clock hand passes */
+	/* Chances left when the clock hand passes; of an ABSENT page, when it was last looked at. */
+	_Atomic uint8_t heat;
 	uint8_t copied;	      /* frozen content was taken; guarded by group->lock */
 	uint8_t preimage;     /* it lies in group->preimages; guarded by group->lock */
 	_Atomic bool damaged; /* its stored bytes could not be read, as far as anyone has tried */
@@ -250,6 +251,18 @@ bool pager_is_absent(struct pager *pager, enum format_space space, uint32_t page
  * another thread are left to the pager_get that follows. The caller is inside.
  */
 void pager_fetch(struct pager *pager, const struct pager_ref *refs, size_t n);
+/*
+ * The same for pages that are looked at once: each is shown to the caller when it has arrived, while
+ * others are under way. Where frames are short it gets none, unless it was looked at lately. show runs
+ * on this thread, and must not call the pager; the page it is given is good until it returns. A page
+ * that is not shown is left to the pager_get that follows.
+ */
+struct pager_look {
+	void (*show)(void *ctx, struct pager_ref ref, const void *page);
+	void *ctx;
+};
+void pager_fetch_once(struct pager *pager, const struct pager_ref *refs, size_t n,
+		      const struct pager_look *look);
 /* Evicts all clean pages (pager_evict.c). */
 void pager_drop(struct pager *pager);
 /* Evicts until the frames are within the limit, or nothing can go (likewise). */
@@ -314,14 +327,15 @@ struct pager_load {
 	struct pager_ref ref;
 	uint8_t heat;
 	bool read; /* from disk; otherwise zeros */
+	bool past; /* it was read elsewhere: ABSENT again, whatever err is; heat is left as a mark */
 	int err;   /* in and out: why the frame could not be filled */
 };
 #define PAGER_HEAT_FETCHED UINT8_MAX /* came in with others; its first use is the miss, not a hit */
 /* ABSENT -> LOADING: false when there is no such page, or it is in another state. */
 bool pager_begin_load(struct pager *pager, struct pager_ref ref);
 uint8_t *pager_frame(struct pager *pager, struct pager_ref ref);
-/* After reading into the frame with err: whether the content will do. */
-int pager_judge(struct pager *pager, struct pager_ref ref, int err);
+/* After reading its content with err: whether that will do. */
+int pager_judge(struct pager *pager, struct pager_ref ref, const void *content, int err);
 /* LOADING -> RESIDENT or, with an error, ABSENT; makes room for them. */
 void pager_end_loads(struct pager *pager, struct pager_load *loads, size_t n);
 /*

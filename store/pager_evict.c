@@ -46,6 +46,7 @@ static void reap(struct pager *pager)
 		mem_discard(pager_frame_of(pager, chunk, limbo->ref.page), pager->page_size);
 		atomic_fetch_sub(&pager->resident[class], pager->page_size);
 		atomic_fetch_add_explicit(&pager->evictions[class], 1, memory_order_relaxed);
+		atomic_store_explicit(&page->heat, 0, memory_order_relaxed); /* not looked at */
 		atomic_store(&page->state, PAGE_ABSENT);
 	}
 	if (kept != pager->n_limbo)
@@ -93,7 +94,7 @@ static bool cool_one(struct pager *pager, enum store_class class, bool force)
 	return false;
 }
 
-static uint64_t resident_bytes(struct pager *pager)
+uint64_t pager_resident_bytes(struct pager *pager)
 {
 	uint64_t sum = 0;
 
@@ -151,7 +152,8 @@ static bool cool_next(struct pager *pager, uint64_t limit, bool force, bool stuc
 /* Cools pages until what stays is within goal bytes, then reaps. lock held. */
 static void evict(struct pager *pager, uint64_t goal, bool force)
 {
-	uint64_t bytes = resident_bytes(pager), limit = force ? 0 : atomic_load(&pager->limit);
+	uint64_t bytes = pager_resident_bytes(pager),
+		 limit = force ? 0 : atomic_load(&pager->limit);
 	uint64_t cooling = (uint64_t)pager->n_limbo * pager->page_size, retired;
 	bool stuck[STORE_CLASSES] = {false};
 	size_t first = pager->n_limbo;
@@ -170,7 +172,7 @@ void pager_evict_excess(struct pager *pager)
 {
 	uint64_t room = room_for_frames(pager);
 
-	if (resident_bytes(pager) > room)
+	if (pager_resident_bytes(pager) > room)
 		evict(pager, room - atomic_load(&pager->limit) / EVICT_SHARE, false);
 }
 

@@ -8,6 +8,8 @@
 
 #define PAGER_HEAT_MAX 3u /* chances that a page can have when the clock hand passes */
 
+/* Bytes of frames in use. */
+uint64_t pager_resident_bytes(struct pager *pager);
 /* Evicts a share of the frames when they are beyond the limit. */
 void pager_evict_excess(struct pager *pager);
 /* After a miss. True, with the share of hits, when thrashing begins with it. */

@@ -44,6 +44,82 @@ void store_value_prefetch(struct store *store, const uint32_t *slots, size_t n)
 	fetch(&gather);
 }
 
+/* --- values that are looked at once --- */
+
+struct values {
+	struct store *store;
+	const uint32_t *slots;
+	size_t n;
+	const struct store_look *look;
+	uint64_t left; /* a bit for each of n that was not shown */
+};
+
+static void show(struct values *values, size_t i, int err, const void *value)
+{
+	values->left &= ~((uint64_t)1 << i);
+	values->look->show(values->look->ctx, i, err, value);
+}
+
+/* A page has arrived: the values on it. */
+static void show_page(void *ctx, struct pager_ref ref, const void *page)
+{
+	struct values *values = ctx;
+	const struct slots *slots = &values->store->slots;
+
+	for (uint64_t left = values->left; left != 0; left &= left - 1) {
+		size_t i = (size_t)__builtin_ctzll(left);
+		uint32_t pages;
+
+		if (slots_value_page(slots, values->slots[i], &pages) == ref.page)
+			show(values, i, 0, slots_value_on(slots, values->slots[i], page));
+	}
+}
+
+static void show_now(struct values *values, size_t i)
+{
+	const void *value = NULL;
+	int err = slots_value(&values->store->slots, values->slots[i], STORE_HINT_NONE, &value);
+
+	show(values, i, err, value);
+}
+
+/* Up to 64 of them. */
+static void look_at_some(struct values *values)
+{
+	struct pager *pager = values->store->pager;
+	const struct pager_look look = {show_page, values};
+	const bool split = store_value_size(values->store) > pager->page_size;
+	struct gather gather = {.pager = pager};
+
+	values->left = values->n == 64 ? UINT64_MAX : ((uint64_t)1 << values->n) - 1;
+	for (size_t i = 0; i < values->n; i++) {
+		uint32_t pages,
+			page = slots_value_page(&values->store->slots, values->slots[i], &pages);
+
+		if (!split && pager_is_absent(pager, FORMAT_SPACE_VALUE, page))
+			gather.refs[gather.n++] = (struct pager_ref){FORMAT_SPACE_VALUE, page};
+		else if (!split)
+			show_now(values, i);
+	}
+	if (split)
+		store_value_prefetch(values->store, values->slots, values->n);
+	else if (gather.n > 0)
+		pager_fetch_once(pager, gather.refs, gather.n, &look);
+	while (values->left != 0)
+		show_now(values, (size_t)__builtin_ctzll(values->left));
+}
+
+void store_look_at_values(struct store *store, const uint32_t *slots, size_t n,
+			  const struct store_look *look)
+{
+	struct values values = {.store = store, .slots = slots, .n = n, .look = look};
+
+	if (store_value_size(store) != 0 && n > 0)
+		look_at_some(&values);
+}
+
+/* --- entries --- */
+
 /* The buckets of live slots whose entries in the slot table are in memory. */
 static void gather_buckets(struct store *store, struct gather *gather, const uint32_t *slots,
 			   size_t n)

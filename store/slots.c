@@ -187,10 +187,18 @@ uint32_t slots_value_page(const struct slots *slots, uint32_t slot, uint32_t *pa
 	return slot * value_span(slots, size);
 }
 
-int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const void **value_out)
+const void *slots_value_on(const struct slots *slots, uint32_t slot, const void *first_page)
 {
 	uint32_t size = atomic_load(&slots->value_size), page_size = slots->pager->page_size;
-	uint32_t pages, first;
+
+	if (size > page_size)
+		return first_page;
+	return (const uint8_t *)first_page + (size_t)(slot % (page_size / size)) * size;
+}
+
+int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const void **value_out)
+{
+	uint32_t size = atomic_load(&slots->value_size), pages, first;
 	const void *page;
 	int err;
 
@@ -205,9 +213,7 @@ int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const 
 		*value_out = NULL;
 		return err == ERR_ABSENT ? ERR_DAMAGED : err;
 	}
-	if (size <= page_size)
-		*value_out = (const uint8_t *)*value_out +
-			     (size_t)(slot % (page_size / size)) * size;
+	*value_out = slots_value_on(slots, slot, *value_out);
 	return 0;
 }
 

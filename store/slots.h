@@ -64,6 +64,8 @@ int slots_get(struct slots *slots, uint32_t slot, struct slots_entry *entry_out)
 uint32_t slots_page(const struct slots *slots, uint32_t slot);
 /* Pointer to the value for reading. */
 int slots_value(struct slots *slots, uint32_t slot, enum store_hint hint, const void **value_out);
+/* The value of a slot on its page; that of one with several pages begins with the first. */
+const void *slots_value_on(const struct slots *slots, uint32_t slot, const void *first_page);
 /* First page of the value, and how many pages it has. */
 uint32_t slots_value_page(const struct slots *slots, uint32_t slot, uint32_t *pages_out);
 

@@ -231,10 +231,23 @@ int store_live_as_of(struct store *store, const uint32_t *slots, size_t n, uint6
 		     bool *live_out);
 /*
  * Brings the values of n slots into memory, as far as they are on disk alone, with reads that are
- * issued together; store_entry_prefetch what store_slot_entry looks at. Hints: what cannot be read
- * says so when it is asked for. Inside store_read_begin/_end.
+ * issued together; store_entry_prefetch (below) what store_slot_entry looks at. Hints: what cannot be
+ * read says so when it is asked for. Inside store_read_begin/_end.
  */
 void store_value_prefetch(struct store *store, const uint32_t *slots, size_t n);
+/*
+ * Shows the values of n slots, STORE_LOOK_MAX at most, each once, in any order: those in memory first,
+ * the others as they arrive from disk. Where the cache is full they take no room there. err is what
+ * store_value would give. show must not call the store; the value it is given is good until it
+ * returns. Inside store_read_begin/_end, where the slots are safe to read.
+ */
+#define STORE_LOOK_MAX 64u
+struct store_look {
+	void (*show)(void *ctx, size_t i, int err, const void *value);
+	void *ctx;
+};
+void store_look_at_values(struct store *store, const uint32_t *slots, size_t n,
+			  const struct store_look *look);
 void store_entry_prefetch(struct store *store, const uint32_t *slots, size_t n);
 
 /* --- pages of the layer above --- */

@@ -111,6 +111,8 @@ static void op_read_batch(struct store_io *io, struct store_io_read *reads, size
 					fate :
 					io_mem_outcome(fate, read_head(medium, piece->offset,
 								       piece->buf, piece->length));
+		if (piece->arrived != NULL)
+			piece->arrived(piece->ctx, piece);
 	}
 }
 

@@ -443,19 +443,35 @@ static void test_read_write(void **state)
 	mem_free(back);
 }
 
+/* Each read says once that it has arrived, with its result and its bytes. */
+static void note_arrival(void *ctx, struct store_io_read *read)
+{
+	unsigned *arrivals = ctx;
+
+	assert_int_not_equal(read->result, 77);
+	*arrivals += 1;
+}
+
 static void test_read_batch(void **state)
 {
 	struct store_io *io = open_store();
 	uint8_t *bytes = pattern(HEAD_BYTES, 0);
 	static uint8_t bufs[8][4096];
 	struct store_io_read reads[8];
+	unsigned arrivals = 0;
 
 	(void)state;
 	for (unsigned i = 0; i < 8; i++)
-		reads[i] = (struct store_io_read){(i * 5 % 8) * 8192, bufs[i], 4096 - i, 77};
+		reads[i] = (struct store_io_read){.offset = (i * 5 % 8) * 8192,
+						  .buf = bufs[i],
+						  .length = 4096 - i,
+						  .result = 77,
+						  .arrived = note_arrival,
+						  .ctx = &arrivals};
 	reads[3].offset = HEAD_BYTES - 10; /* past the end: alone in its error */
 	reads[5].offset = UINT64_MAX - 10;
 	io->ops->read_batch(io, reads, 8);
+	assert_int_equal(arrivals, 8);
 	for (unsigned i = 0; i < 8; i++) {
 		assert_int_equal(reads[i].result, i == 3 || i == 5 ? ERR_DAMAGED : 0);
 		if (reads[i].result == 0)
@@ -480,13 +496,19 @@ static void test_read_batch_past_the_cache(void **state)
 	struct store_io *io = open_store();
 	uint8_t *bytes = pattern(HEAD_BYTES, 0), *bufs = mem_alloc_aligned(4096, PIECES * 4096);
 	static struct store_io_read reads[PIECES];
+	unsigned arrivals[PIECES] = {0};
 
 	(void)state;
 	io_posix_set_kernel_cache(io, HEAD_BYTES - 1);
 	for (int round = 0; round < 3; round++) {
 		for (unsigned i = 0; i < PIECES; i++)
-			reads[i] = (struct store_io_read){(i * 7) % (HEAD_BYTES / 4096) * 4096ull,
-							  bufs + i * 4096, 4096, 77};
+			reads[i] = (struct store_io_read){.offset = (i * 7) % (HEAD_BYTES / 4096) *
+								    4096ull,
+							  .buf = bufs + i * 4096,
+							  .length = 4096,
+							  .result = 77,
+							  .arrived = note_arrival,
+							  .ctx = &arrivals[i]};
 		reads[UNALIGNED].offset += 8;
 		reads[UNALIGNED].length -= 8;
 		reads[BEYOND].offset = HEAD_BYTES;
@@ -496,6 +518,7 @@ static void test_read_batch_past_the_cache(void **state)
 		io->ops->read_batch(io, reads, PIECES);
 		for (unsigned i = 0; i < PIECES; i++) {
 			assert_int_equal(reads[i].result, i == BEYOND ? ERR_DAMAGED : 0);
+			assert_int_equal(arrivals[i], round + 1);
 			if (i != BEYOND)
 				assert_memory_equal(reads[i].buf, bytes + reads[i].offset,
 						    reads[i].length);

@@ -196,6 +196,79 @@ static void test_damage(void **state)
 	}
 }
 
+struct seen {
+	unsigned times[PAGES];
+};
+
+static void see(void *ctx, struct pager_ref ref, const void *page)
+{
+	struct seen *seen = ctx;
+	uint8_t want[PAGE];
+
+	fill(want, ref.page);
+	assert_memory_equal(page, want, PAGE);
+	seen->times[ref.page]++;
+}
+
+static void fetch_once(struct world *w, struct seen *seen, size_t first, size_t n)
+{
+	const struct pager_look look = {see, seen};
+
+	memset(seen, 0, sizeof(*seen));
+	epoch_enter(w->epoch);
+	pager_fetch_once(w->pager, w->refs + first, n, &look);
+	epoch_leave(w->epoch);
+	for (size_t i = 0; i < PAGES; i++)
+		assert_int_equal(seen->times[i], i >= first && i < first + n);
+}
+
+static uint64_t resident(const struct world *w)
+{
+	return atomic_load(&w->pager->resident[STORE_CLASS_VECTOR]) / PAGE;
+}
+
+/* Pages that are looked at once are shown once each; they have frames as long as there are enough. */
+static void test_once(void **state)
+{
+	struct seen seen;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	fetch_once(&w, &seen, 0, 40);
+	assert_int_equal(resident(&w), 40);
+	pager_drop(w.pager);
+	atomic_store(&w.pager->limit, 20 * PAGE);
+	fetch_once(&w, &seen, 0, PAGES);
+	assert_int_equal(resident(&w), 0);
+	assert_int_equal(calls(&w, "read"), 0);
+	assert_int_equal(calls(&w, "read_batch"), 40 + PAGES);
+	for (uint32_t page = 0; page < PAGES; page++) {
+		assert_true(pager_is_absent(w.pager, FORMAT_SPACE_VALUE, page));
+		expect(&w, page);
+	}
+	end(&w);
+}
+
+/* What is looked at again, before as many others came as there are frames, gets one. */
+static void test_again(void **state)
+{
+	struct seen seen;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	atomic_store(&w.pager->limit, 20 * PAGE);
+	fetch_once(&w, &seen, 0, 5);
+	assert_int_equal(resident(&w), 0);
+	fetch_once(&w, &seen, 3, 5);
+	assert_int_equal(resident(&w), 2);
+	fetch_once(&w, &seen, 10, 100);
+	fetch_once(&w, &seen, 0, 3);
+	assert_int_equal(resident(&w), 2);
+	end(&w);
+}
+
 static int fail_some(void *ctx, const char *call, uint64_t nth)
 {
 	(void)ctx;
@@ -241,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_peek),	    cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_once),	    cmocka_unit_test(test_again),
 		cmocka_unit_test(test_failures),
 	};
 
