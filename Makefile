@@ -304,8 +304,8 @@ $(B)/tests/bench/report: $(call objects,$(report_src)) $(libstore)
 	$(link) $(libs)
 # What the other indexes are measured with is what they are compiled for: this processor.
 cxx_flags = -std=c++17 -I. -O3 -march=native -g -Wall -Wno-array-bounds -pthread
-$(B)/tests/bench/compare: $(call objects,$(compare_src) tests/demo/idx.c tests/demo/progress.c) \
-		$(compare_cxx:%.cpp=$(B)/%.o) $(libann) $(libstore)
+$(B)/tests/bench/compare: $(call objects,$(compare_src) tests/demo/idx.c tests/demo/progress.c \
+		fs/memory.c) $(compare_cxx:%.cpp=$(B)/%.o) $(libann) $(libstore)
 	@echo "  LD    $@"; $(CXX) $(cxx_flags) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 		-lfaiss -llapack -lblas $(libs)
 $(compare_cxx:%.cpp=$(B)/%.o): $(B)/%.o: %.cpp $(B)/flags

@@ -2,12 +2,13 @@
  * compare_memory.c - searches with less memory than the vectors have.
  *
  * The process gives its vectors back, joins the group of processes MEMORY_GROUP (a directory of the
- * memory controller) that scripts/bench-ann made, and opens the index there: what the store reads,
- * page cache included, counts against the limit. How long the disk takes for one random block of
- * 4 KiB is measured in the same run, before and after.
+ * memory controller) that scripts/bench-ann made, and opens the index there as a mount would: what
+ * the store reads, page cache included, counts against the limit. How long the disk takes for one
+ * random block of 4 KiB is measured in the same run, before and after each round.
  *
- * Environment: MEMORY_GROUP; MEMORY_LIMIT, its limit in bytes; MEMORY_CACHE, bytes of the store's
- * cache; MEMORY_RECALL, the recall that is wanted.
+ * Environment: MEMORY_STORE, the store, which scripts/bench-ann made with `vecfs compress`;
+ * MEMORY_GROUP; MEMORY_LIMIT, its limit in bytes; MEMORY_CACHE, bytes of the store's cache;
+ * MEMORY_RECALL, the recall that is wanted.
  */
 #include "tests/bench/compare.h"
 
@@ -85,21 +86,47 @@ static uint64_t number_of(const char *variable)
 	return text != NULL ? strtoull(text, NULL, 10) : 0;
 }
 
+/* A line of the table: one pass over the queries. */
+static void measure_round(struct compare *compare, void *self, uint32_t effort, FILE *results,
+			  double *device, const char *path)
+{
+	struct peer_reads before, after;
+	struct compare_pass pass;
+	double mean, n;
+
+	peer_vecfs_reads(self, &before);
+	compare_ask(compare, &peer_vecfs, self, effort, 1, &pass);
+	peer_vecfs_reads(self, &after);
+	n = (double)pass.asked;
+	mean = pass.wall / n;
+	*device = (*device + device_read(path)) / 2;
+	fprintf(results, "%.0f\t%.0f\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.1f\n",
+		mean * 1e6, pass.p99 * 1e6, pass.cpu / n * 1e6,
+		(double)(after.rounds - before.rounds) / n,
+		(double)(after.reads - before.reads) / n,
+		(double)(after.bytes - before.bytes) / n / 1024,
+		(double)(after.graph - before.graph) / n,
+		(double)(after.vector - before.vector) / n,
+		(double)(after.table - before.table) / n, *device * 1e6, mean / *device);
+}
+
 void compare_memory(struct compare *compare)
 {
-	const char *recall_text = getenv("MEMORY_RECALL");
+	const char *recall_text = getenv("MEMORY_RECALL"), *path = getenv("MEMORY_STORE");
 	double wanted = recall_text != NULL ? strtod(recall_text, NULL) : 0.98, recall, device;
 	uint64_t limit = number_of("MEMORY_LIMIT");
 	double data = (double)compare->set.n * compare->set.dim * sizeof(float);
 	struct peer_config config;
 	uint32_t effort = PEER_K;
-	char path[4096];
 	FILE *results;
+	char own[4096];
 	void *self;
 
-	peer_vecfs.close(compare_index(compare, &peer_vecfs)); /* it is there now */
-	config = compare_config(compare, &peer_vecfs, 1, path, sizeof(path));
+	config = compare_config(compare, &peer_vecfs, 1, own, sizeof(own));
 	config.cache = number_of("MEMORY_CACHE");
+	config.memory = limit;
+	path = path != NULL ? path : own;
+	config.path = path;
 	/* Recall goes by rows alone: the vectors are given back. */
 	mem_free(compare->set.base);
 	compare->set.base = NULL;
@@ -111,19 +138,16 @@ void compare_memory(struct compare *compare)
 	while ((recall = compare_recall(compare, &peer_vecfs, self, effort)) < wanted)
 		effort += 1 + effort / 10;
 	results = compare_results(compare, "memory");
-	fprintf(results, "limit, bytes\tof the vectors\tcache, bytes\teffort\trecall@10\tround\t"
-			 "mean, µs\tp99, µs\tdevice, µs a 4 KiB read\tratio\n");
+	fprintf(results,
+		"limit, bytes\tof the vectors\tcache, bytes\tcode bits\teffort\trecall@10\t"
+		"round\tmean, µs\tp99, µs\tof processor, µs\twaits\treads\tKiB read\tpages of nodes\t"
+		"of vectors\tof tables\t"
+		"device, µs a 4 KiB read\tratio\n");
 	for (unsigned round = 0; round < compare->rounds; round++) {
-		struct compare_pass pass;
-		double mean;
-
-		compare_ask(compare, &peer_vecfs, self, effort, 1, &pass);
-		mean = pass.wall / (double)pass.asked;
-		device = (device + device_read(path)) / 2;
-		fprintf(results, "%llu\t%.3f\t%llu\t%u\t%.4f\t%u\t%.0f\t%.0f\t%.0f\t%.1f\n",
-			(unsigned long long)limit, (double)limit / data,
-			(unsigned long long)config.cache, effort, recall, round, mean * 1e6,
-			pass.p99 * 1e6, device * 1e6, mean / device);
+		fprintf(results, "%llu\t%.3f\t%llu\t%u\t%u\t%.4f\t%u\t", (unsigned long long)limit,
+			(double)limit / data, (unsigned long long)config.cache,
+			peer_vecfs_bits(self), effort, recall, round);
+		measure_round(compare, self, effort, results, &device, path);
 	}
 	peer_vecfs.close(self);
 	compare_results_end(results);

@@ -23,6 +23,8 @@ struct peer_config {
 	size_t most;	  /* rows that it will hold at once */
 	uint32_t threads; /* that insert */
 	uint64_t cache;	  /* bytes; 0: what holds everything. Only vecfs has one */
+	/* Bytes that the process may have, as a mount would find out; 0: no bound. Only for vecfs. */
+	uint64_t memory;
 };
 
 struct peer_ops {
@@ -47,6 +49,15 @@ struct peer_ops {
 
 /* vecfs alone: n queries as one batch; returns the hits of all. */
 int peer_vecfs_batch(void *self, const float *queries, size_t n, uint32_t effort, size_t *hits_out);
+/* vecfs alone: what was read of the head since it was opened, where config->memory is not 0. */
+struct peer_reads {
+	uint64_t rounds; /* calls, each of which waits for all its reads */
+	uint64_t reads, bytes;
+	uint64_t graph, vector, table; /* pages that came in */
+};
+void peer_vecfs_reads(void *self, struct peer_reads *reads_out);
+/* Bits a dimension of its codes. */
+uint32_t peer_vecfs_bits(void *self);
 extern const struct peer_ops peer_vecfs, peer_hnswlib, peer_faiss;
 
 #ifdef __cplusplus

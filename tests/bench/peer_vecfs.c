@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ann/ann.h"
+#include "fs/memory.h"
 #include "store/err.h"
 #include "store/io.h"
 #include "store/mem.h"
@@ -24,6 +25,63 @@ struct vecfs {
 	struct ann *ann;
 	uint32_t dim, threads;
 };
+
+/* --- counting what is read --- */
+
+static struct {
+	struct store_io_ops ops;
+	const struct store_io_ops *real;
+	_Atomic uint64_t rounds, reads, bytes;
+} counted; /* of the one index that was opened with a bound of memory */
+
+static int counted_read(struct store_io *io, uint64_t offset, void *buf, size_t len)
+{
+	atomic_fetch_add(&counted.rounds, 1);
+	atomic_fetch_add(&counted.reads, 1);
+	atomic_fetch_add(&counted.bytes, len);
+	return counted.real->read(io, offset, buf, len);
+}
+
+static void counted_read_batch(struct store_io *io, struct store_io_read *reads, size_t n)
+{
+	atomic_fetch_add(&counted.rounds, 1);
+	atomic_fetch_add(&counted.reads, n);
+	for (size_t i = 0; i < n; i++)
+		atomic_fetch_add(&counted.bytes, reads[i].length);
+	counted.real->read_batch(io, reads, n);
+}
+
+static void count_reads(struct store_io *io)
+{
+	counted.real = io->ops;
+	counted.ops = *io->ops;
+	counted.ops.read = counted_read;
+	counted.ops.read_batch = counted_read_batch;
+	io->ops = &counted.ops;
+}
+
+void peer_vecfs_reads(void *ctx, struct peer_reads *reads_out)
+{
+	struct store_stats stats;
+
+	store_get_stats(((struct vecfs *)ctx)->store, &stats);
+	*reads_out = (struct peer_reads){.graph = stats.misses[STORE_CLASS_GRAPH],
+					 .vector = stats.misses[STORE_CLASS_VECTOR],
+					 .table = stats.misses[STORE_CLASS_MAP],
+					 .rounds = atomic_load(&counted.rounds),
+					 .reads = atomic_load(&counted.reads),
+					 .bytes = atomic_load(&counted.bytes)};
+}
+
+uint32_t peer_vecfs_bits(void *ctx)
+{
+	struct ann_stats stats;
+
+	ann_get_stats(((struct vecfs *)ctx)->ann, &stats);
+	return stats.code_bits;
+}
+
+/* --- opening and closing --- */
 
 static int failed(const char *what, int err, const struct err_msg *msg)
 {
@@ -68,6 +126,16 @@ static int vecfs_open(const struct peer_config *config, void **self_out)
 	self->dim = config->dim;
 	self->threads = config->threads < WRITERS_MAX ? config->threads : WRITERS_MAX;
 	err = io_posix_new(config->path, &self->io, &msg);
+	if (err == 0 && config->memory != 0) {
+		uint64_t left = config->memory > opts.cache_bytes ?
+					config->memory - opts.cache_bytes :
+					0;
+
+		/* as fs/mount.c does */
+		io_posix_set_kernel_cache(self->io, left / 2);
+		ann_opts.code_room = memory_code_room(config->memory, opts.cache_bytes);
+		count_reads(self->io);
+	}
 	if (err == 0)
 		err = store_open(self->io, &opts, &self->store, NULL, &msg);
 	if (err == 0)
