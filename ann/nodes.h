@@ -29,13 +29,17 @@ struct ann_nodes_ops {
 	 * ERR_DAMAGED.
 	 */
 	int (*change)(struct ann_nodes *nodes, uint32_t slot, uint32_t **record_out);
-	/* The same record when it is in memory, else NULL. Never waits, and tells of no error. */
-	const uint32_t *(*peek)(struct ann_nodes *nodes, uint32_t slot);
+	/*
+	 * The same record when it is in memory, else NULL. Never waits, and tells of no error. work: room
+	 * for a record of the caller's own, which may be what is returned.
+	 */
+	const uint32_t *(*peek)(struct ann_nodes *nodes, uint32_t slot, uint32_t *work);
 	/* A hint: this record will be read next. Brings it near when it is in memory. */
 	void (*prefetch)(struct ann_nodes *nodes, uint32_t slot);
 	/*
 	 * Of the n records, all of which will be read, brings those into memory that are on disk alone,
-	 * with reads that are issued together: NODES_FETCH_PAGES at most, those of the first slots.
+	 * with reads that are issued together: NODES_FETCH_PAGES at most, those of the first slots. Peek
+	 * finds them then, if there is room.
 	 */
 	void (*fetch)(struct ann_nodes *nodes, const uint32_t *slots, uint32_t n);
 	/*

@@ -72,8 +72,9 @@ static int nodes_mem_change(struct ann_nodes *nodes, uint32_t slot, uint32_t **r
 	return 0;
 }
 
-static const uint32_t *nodes_mem_peek(struct ann_nodes *nodes, uint32_t slot)
+static const uint32_t *nodes_mem_peek(struct ann_nodes *nodes, uint32_t slot, uint32_t *work)
 {
+	(void)work;
 	const uint32_t *record;
 
 	(void)nodes_mem_read(nodes, slot, &record); /* cannot fail */

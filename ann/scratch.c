@@ -24,11 +24,12 @@ int graph_scratch_new(const struct graph *graph, struct graph_scratch **scratch_
 	scratch->graph = graph;
 	scratch->fresh = mem_zalloc(room, sizeof(*scratch->fresh));
 	scratch->fresh_distances = mem_zalloc(room, sizeof(*scratch->fresh_distances));
+	scratch->record = mem_zalloc(room, sizeof(*scratch->record));
 	scratch->links = mem_zalloc(room, sizeof(*scratch->links));
 	scratch->chosen = mem_zalloc(room, sizeof(*scratch->chosen));
 	scratch->encode = mem_alloc_aligned(64, quant_scratch_bytes(graph->quant));
 	if (scratch->encode == NULL || scratch->fresh == NULL || scratch->fresh_distances == NULL ||
-	    scratch->links == NULL || scratch->chosen == NULL)
+	    scratch->record == NULL || scratch->links == NULL || scratch->chosen == NULL)
 		goto out;
 	err = scratch_pool_start(&scratch->pool, room);
 	if (err)
@@ -62,6 +63,7 @@ void graph_scratch_free(struct graph_scratch *scratch)
 	mem_free(scratch->encode);
 	mem_free(scratch->fresh);
 	mem_free(scratch->fresh_distances);
+	mem_free(scratch->record);
 	mem_free(scratch->links);
 	mem_free(scratch->chosen);
 	mem_free(scratch->expanded);

@@ -39,6 +39,7 @@ struct graph_scratch {
 	void *encode;		  /* for making the query of a full vector */
 	uint32_t *fresh;	  /* neighbours met for the first time: room for a record */
 	float *fresh_distances;
+	uint32_t *record; /* room for one */
 	uint32_t *links;  /* what a record holds or will hold: cap + 1 */
 	uint32_t *chosen; /* by prune_robust: cap */
 	struct scratch_pool pool;

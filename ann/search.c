@@ -119,7 +119,8 @@ static int bring_in(struct graph *graph, struct graph_scratch *scratch, uint32_t
 		if ((cands->items[i].slot & CANDSET_EXPANDED) == 0)
 			ahead[n++] = cands->items[i].slot & CANDSET_SLOT;
 	nodes->ops->fetch(nodes, ahead, n);
-	return nodes->ops->read(nodes, at, record_out);
+	*record_out = nodes->ops->peek(nodes, at, scratch->record);
+	return *record_out != NULL ? 0 : nodes->ops->read(nodes, at, record_out);
 }
 
 /*
@@ -139,7 +140,7 @@ static int off_memory(struct graph *graph, struct graph_scratch *scratch, size_t
 		if ((slot & CANDSET_EXPANDED) != 0)
 			continue;
 		looked++;
-		*record_out = nodes->ops->peek(nodes, slot & CANDSET_SLOT);
+		*record_out = nodes->ops->peek(nodes, slot & CANDSET_SLOT, scratch->record);
 		if (*record_out == NULL)
 			continue;
 		cands->items[i].slot |= CANDSET_EXPANDED;
@@ -158,7 +159,7 @@ static int hop(struct graph *graph, struct graph_scratch *scratch, const struct 
 	size_t taken = scratch->cands.next;
 	uint32_t at = candset_take(&scratch->cands);
 	uint32_t next = candset_peek(&scratch->cands), guess = next, n;
-	const uint32_t *record = nodes->ops->peek(nodes, at);
+	const uint32_t *record = nodes->ops->peek(nodes, at, scratch->record);
 	int err = 0;
 
 	if (record == NULL)

@@ -156,7 +156,8 @@ struct pager {
 	uint8_t uuid[16];
 	uint32_t page_size;
 	uint32_t leaf_fanout, inner_fanout;
-	_Atomic uint64_t limit; /* bytes of frames */
+	_Atomic uint64_t limit;	  /* bytes of frames and of what is charged */
+	_Atomic uint64_t charged; /* memory of others that counts as frames */
 	struct pager_space spaces[FORMAT_SPACES];
 	struct pager_group groups[PAGER_GROUPS];
 
@@ -260,7 +261,10 @@ void pager_fetch(struct pager *pager, const struct pager_ref *refs, size_t n);
 struct pager_look {
 	void (*show)(void *ctx, struct pager_ref ref, const void *page);
 	void *ctx;
+	bool past; /* frames are not wanted, however many there are */
 };
+/* Whether frames are short: what comes in pushes something out. */
+bool pager_is_short(struct pager *pager);
 void pager_fetch_once(struct pager *pager, const struct pager_ref *refs, size_t n,
 		      const struct pager_look *look);
 /* Evicts all clean pages (pager_evict.c). */

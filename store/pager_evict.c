@@ -96,7 +96,7 @@ static bool cool_one(struct pager *pager, enum store_class class, bool force)
 
 uint64_t pager_resident_bytes(struct pager *pager)
 {
-	uint64_t sum = 0;
+	uint64_t sum = atomic_load(&pager->charged);
 
 	for (int c = 0; c < STORE_CLASSES; c++)
 		sum += atomic_load(&pager->resident[c]);

@@ -8,7 +8,7 @@
 
 #define PAGER_HEAT_MAX 3u /* chances that a page can have when the clock hand passes */
 
-/* Bytes of frames in use. */
+/* Bytes of frames in use, and what is charged. */
 uint64_t pager_resident_bytes(struct pager *pager);
 /* Evicts a share of the frames when they are beyond the limit. */
 void pager_evict_excess(struct pager *pager);

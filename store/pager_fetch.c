@@ -43,18 +43,22 @@ struct turn {
 		beside; /* two pages to work in, then what does not come into frames as it is stored */
 };
 
+bool pager_is_short(struct pager *pager)
+{
+	return pager_resident_bytes(pager) + (uint64_t)PAGER_FETCH_MAX * pager->page_size >
+	       atomic_load(&pager->limit);
+}
+
 /* The turn of misses that it is, and whether pages have to go for those that come. */
 static void look_at_frames(struct turn *turn)
 {
 	struct pager *pager = turn->pager;
-	uint64_t limit = atomic_load(&pager->limit);
-	uint64_t frames = limit / pager->page_size + 1;
+	uint64_t frames = atomic_load(&pager->limit) / pager->page_size + 1;
 	uint64_t misses = atomic_load_explicit(&pager->misses[STORE_CLASS_VECTOR],
 					       memory_order_relaxed);
 
 	turn->mark = (uint8_t)(misses / frames % MARKS + 1);
-	turn->short_of_frames =
-		pager_resident_bytes(pager) + (uint64_t)PAGER_FETCH_MAX * pager->page_size > limit;
+	turn->short_of_frames = pager_is_short(pager);
 }
 
 /* Whether the page gets a frame. The turn owns it. */
@@ -63,8 +67,8 @@ static bool worth_a_frame(const struct turn *turn, struct pager_ref ref)
 	struct pager_page *page = pager_page(turn->pager, (enum format_space)ref.space, ref.page);
 	unsigned mark = atomic_load_explicit(&page->heat, memory_order_relaxed);
 
-	return turn->look == NULL || !turn->short_of_frames ||
-	       (mark != 0 && (turn->mark + MARKS - mark) % MARKS <= 1);
+	return turn->look == NULL || (!turn->look->past && !turn->short_of_frames) ||
+	       (!turn->look->past && mark != 0 && (turn->mark + MARKS - mark) % MARKS <= 1);
 }
 
 /* Whether the page is on disk alone. What has no place on disk is zeros: nothing to be read. */

@@ -87,7 +87,7 @@ static void show_now(struct values *values, size_t i)
 static void look_at_some(struct values *values)
 {
 	struct pager *pager = values->store->pager;
-	const struct pager_look look = {show_page, values};
+	const struct pager_look look = {.show = show_page, .ctx = values};
 	const bool split = store_value_size(values->store) > pager->page_size;
 	struct gather gather = {.pager = pager};
 
@@ -178,4 +178,59 @@ void store_page_prefetch(struct store *store, const uint32_t *pages, size_t n)
 	for (size_t i = 0; i < n; i++)
 		add(&gather, FORMAT_SPACE_GRAPH, pages[i]);
 	fetch(&gather);
+}
+
+/* --- pages that are not kept --- */
+
+static void show_graph_page(void *ctx, struct pager_ref ref, const void *page)
+{
+	const struct store_page_look *look = ctx;
+
+	look->show(look->ctx, ref.page, page);
+}
+
+void store_look_at_pages(struct store *store, const uint32_t *pages, size_t n,
+			 const struct store_page_look *look)
+{
+	const struct pager_look show = {
+		.show = show_graph_page, .ctx = (void *)(uintptr_t)look, .past = true};
+
+	for (size_t i = 0; i < n;) {
+		struct pager_ref refs[PAGER_FETCH_MAX];
+		size_t some = 0;
+
+		for (; i < n && some < PAGER_FETCH_MAX; i++)
+			refs[some++] = (struct pager_ref){FORMAT_SPACE_GRAPH, pages[i]};
+		pager_fetch_once(store->pager, refs, some, &show);
+	}
+}
+
+bool store_is_short(struct store *store)
+{
+	return pager_is_short(store->pager);
+}
+
+void store_charge(struct store *store, int64_t bytes)
+{
+	atomic_fetch_add(&store->pager->charged, (uint64_t)bytes);
+}
+
+uint64_t store_cache_bytes(const struct store *store)
+{
+	return atomic_load(&store->pager->limit);
+}
+
+void store_page_found(struct store *store)
+{
+	epoch_count(store->epoch, STORE_CLASS_GRAPH);
+}
+
+uint64_t store_retire(struct store *store)
+{
+	return epoch_retire(store->epoch);
+}
+
+bool store_is_retired(struct store *store, uint64_t number)
+{
+	return epoch_safe(store->epoch, number);
 }

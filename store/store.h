@@ -248,6 +248,8 @@ struct store_look {
 };
 void store_look_at_values(struct store *store, const uint32_t *slots, size_t n,
 			  const struct store_look *look);
+/* Whether the cache is full, so that what comes in pushes something out. */
+bool store_is_short(struct store *store);
 void store_entry_prefetch(struct store *store, const uint32_t *slots, size_t n);
 
 /* --- pages of the layer above --- */
@@ -271,6 +273,28 @@ const void *store_page_address(struct store *store, uint32_t page);
 bool store_page_is_absent(struct store *store, uint32_t page);
 /* Brings n pages into memory as store_value_prefetch does values. */
 void store_page_prefetch(struct store *store, const uint32_t *pages, size_t n);
+/*
+ * Reads those of n pages that are on disk alone, together, shows each, and leaves it there. While a page
+ * is shown nobody can change it. show must not call the store but for the functions below. A hint: what
+ * is in memory, or cannot be read, is not shown. Inside store_read_begin/_end.
+ */
+struct store_page_look {
+	void (*show)(void *ctx, uint32_t page, const void *content);
+	void *ctx;
+};
+void store_look_at_pages(struct store *store, const uint32_t *pages, size_t n,
+			 const struct store_page_look *look);
+/* For memory of the caller that holds what pages would: bytes more (or fewer) count as cache. */
+void store_charge(struct store *store, int64_t bytes);
+uint64_t store_cache_bytes(const struct store *store); /* the bound of the cache */
+/* A look-up of a page that found it in such memory, for the hit rate. */
+void store_page_found(struct store *store);
+/*
+ * For memory that readers inside store_read_begin may see: after it was unlinked, store_retire gives a
+ * number; once store_is_retired says so of it, no reader has it any more.
+ */
+uint64_t store_retire(struct store *store);
+bool store_is_retired(struct store *store, uint64_t number);
 /*
  * STORE_GRAPH: the same page for changing in place; stays in memory until it is published. Inside
  * store_read_begin/_end, and before each group of changes. The caller keeps its own lock on what it

@@ -34,8 +34,10 @@ void ann_fixture_new(struct ann_fixture *fixture, enum ann_metric metric, uint32
 
 void ann_fixture_open(struct ann_fixture *fixture, bool read_only)
 {
-	struct store_opts opts = {
-		.cache_bytes = 64u << 20, .durability = WAL_LOG, .read_only = read_only};
+	struct store_opts opts = {.cache_bytes = fixture->cache_bytes != 0 ? fixture->cache_bytes :
+									     64u << 20,
+				  .durability = WAL_LOG,
+				  .read_only = read_only};
 	struct store_open_report report;
 	struct err_msg msg = {""};
 

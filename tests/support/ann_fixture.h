@@ -17,6 +17,7 @@ struct ann_fixture {
 	struct ann *ann;
 	struct err_msg note; /* of the last opening */
 	struct ann_opts opts;
+	uint64_t cache_bytes; /* of the store, from the next opening on; 0: 64 MiB */
 };
 
 /* A new store, opened. dim 0: not known yet. Aborts on failure, as all functions here. */

@@ -1,6 +1,7 @@
 /*
  * What a search reads from disk, and in how many rounds: the nodes of several candidates together, all
- * vectors of the ranking together, the ids in two rounds; nothing when all is in memory.
+ * vectors of the ranking together, the ids in two rounds; nothing when all is in memory. With a cache
+ * that holds a part of it, nodes are packed, and answers are the same.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -160,12 +161,121 @@ static void test_all_is_in_memory(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* The ids of all answers, one after the other. */
+static void ask_all(struct ann_fixture *fixture, char ids[QUERIES][512])
+{
+	struct ann_query spec = {.k = K};
+
+	for (uint32_t q = 0; q < QUERIES; q++) {
+		struct ann_answer answer;
+		float query[DIM];
+		size_t len = 0;
+
+		vector_of(N + q, query);
+		assert_int_equal(ann_search(fixture->ann, query, 1, &spec, &answer, NULL), 0);
+		assert_int_equal(answer.first[1], K);
+		for (size_t i = 0; i < K; i++)
+			len += answer.hits[i].id_len;
+		assert_true(len < sizeof(ids[q]));
+		memset(ids[q], 0, sizeof(ids[q]));
+		memcpy(ids[q], answer.ids, len);
+		ann_answer_release(&answer);
+	}
+}
+
+/* Answers with little memory, twice, are those with much, which are left in `much`. */
+static void compare_caches(struct ann_fixture *fixture, char much[QUERIES][512])
+{
+	static char little[QUERIES][512];
+	struct store_stats before, after;
+
+	fixture->cache_bytes = 0;
+	ann_fixture_reopen(fixture, false);
+	fixture->ann->scan_max = 0;
+	ask_all(fixture, much);
+	fixture->cache_bytes = 1u << 20;
+	ann_fixture_reopen(fixture, false);
+	fixture->ann->scan_max = 0;
+	ask_all(fixture, little);
+	assert_memory_equal(much, little, sizeof(little));
+	store_get_stats(fixture->store, &before);
+	ask_all(fixture, little);
+	assert_memory_equal(much, little, sizeof(little));
+	store_get_stats(fixture->store, &after);
+	assert_true(before.misses[STORE_CLASS_GRAPH] > 0);
+	assert_int_equal(after.misses[STORE_CLASS_GRAPH], before.misses[STORE_CLASS_GRAPH]);
+	assert_true(after.misses[STORE_CLASS_VECTOR] > before.misses[STORE_CLASS_VECTOR]);
+}
+
+/* What is packed is what is on disk. How many nodes are packed. */
+static size_t compare_packed(struct ann_fixture *fixture)
+{
+	static uint32_t peeked[N + 200][64];
+	struct ann_nodes *nodes = fixture->ann->index.nodes;
+	uint32_t slots = store_slots(fixture->store);
+	size_t packed = 0;
+
+	assert_true(slots <= N + 200 && nodes->cap < 64);
+	nodes->ops->read_begin(nodes);
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		const uint32_t *record = nodes->ops->peek(nodes, slot, peeked[slot]);
+
+		if (record != peeked[slot])
+			peeked[slot][0] = UINT32_MAX;
+	}
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		const uint32_t *record;
+
+		assert_int_equal(nodes->ops->read(nodes, slot, &record), 0);
+		if (peeked[slot][0] == UINT32_MAX)
+			continue;
+		assert_memory_equal(record, peeked[slot], (1 + record[0]) * sizeof(*record));
+		packed++;
+	}
+	nodes->ops->read_end(nodes);
+	return packed;
+}
+
+static void test_little_memory(void **state)
+{
+	static char much[QUERIES][512], changed[QUERIES][512];
+	struct ann_fixture fixture;
+	char id[16];
+
+	(void)state;
+	new_stored(&fixture);
+	compare_caches(&fixture, much);
+	store_drop_caches(fixture.store);
+	assert_true(compare_packed(&fixture) > N / 10);
+	/* what changes is packed no more */
+	for (uint32_t i = 0; i < 100; i++) {
+		float vector[DIM];
+
+		snprintf(id, sizeof(id), "%u", i * 7);
+		assert_int_equal(ann_delete(fixture.ann, id, strlen(id)), 0);
+		vector_of(N + 50 + i, vector);
+		snprintf(id, sizeof(id), "x%u", i);
+		assert_int_equal(ann_fixture_put(fixture.ann, id, vector, DIM), 0);
+	}
+	ann_fixture_index(fixture.ann);
+	assert_int_equal(ann_check(fixture.ann, NULL), 0);
+	assert_int_equal(ann_flush(fixture.ann), 0);
+	store_drop_caches(fixture.store);
+	ask_all(&fixture, changed);
+	store_drop_caches(fixture.store);
+	assert_true(compare_packed(&fixture) > 0);
+	compare_caches(&fixture, much);
+	assert_memory_equal(much, changed, sizeof(much));
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nothing_is_in_memory),
 		cmocka_unit_test(test_ranking_is_one_round),
 		cmocka_unit_test(test_all_is_in_memory),
+		cmocka_unit_test(test_little_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

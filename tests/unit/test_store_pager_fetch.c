@@ -212,7 +212,7 @@ static void see(void *ctx, struct pager_ref ref, const void *page)
 
 static void fetch_once(struct world *w, struct seen *seen, size_t first, size_t n)
 {
-	const struct pager_look look = {see, seen};
+	const struct pager_look look = {.show = see, .ctx = seen};
 
 	memset(seen, 0, sizeof(*seen));
 	epoch_enter(w->epoch);
