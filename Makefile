@@ -242,7 +242,7 @@ outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
 bench-programs: $(call programs,$(bench_src)) $(addprefix $(B)/tests/bench/,nullfs write_files \
 	write_vectors)
 claims-programs: $(B)/tests/bench/claims
-compare-programs: $(call programs,tests/bench/compare.c tests/bench/report.c)
+compare-programs: $(call programs,tests/bench/compare.c tests/bench/report.c tests/bench/large.c)
 demo-programs: $(B)/tests/demo/demo
 fuzz-programs: $(call programs,$(fuzz_src))
 
@@ -302,6 +302,9 @@ $(B)/tests/bench/claims: $(call objects,$(claims_src) tests/demo/idx.c tests/dem
 	$(link) $(libs)
 $(B)/tests/bench/report: $(call objects,$(report_src)) $(libstore)
 	$(link) $(libs)
+$(B)/tests/bench/large: $(call objects,$(addprefix tests/bench/,large.c machine.c peer_vecfs.c synth.c) \
+		tests/demo/progress.c fs/memory.c) $(libann) $(libstore)
+	$(link) $(libs)
 # What the other indexes are measured with is what they are compiled for: this processor.
 cxx_flags = -std=c++17 -I. -O3 -march=native -g -Wall -Wno-array-bounds -pthread
 $(B)/tests/bench/compare: $(call objects,$(compare_src) tests/demo/idx.c tests/demo/progress.c \
@@ -348,4 +351,4 @@ commands:
 -include $(compare_cxx:%.cpp=$(B)/%.d) $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
 	$(unit_src) $(outer_src) $(bench_src) $(claims_src) $(compare_src) $(report_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
 	$(addprefix tests/bench/,nullfs.c write_files.c write_vectors.c durability.c \
-	group_commit.c)))
+	group_commit.c large.c)))

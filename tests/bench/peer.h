@@ -56,6 +56,8 @@ struct peer_reads {
 	uint64_t graph, vector, table; /* pages that came in */
 };
 void peer_vecfs_reads(void *self, struct peer_reads *reads_out);
+/* PEER_K true neighbours of each of n queries, by a scan. */
+int peer_vecfs_exact(void *self, const float *queries, size_t n, uint32_t *rows_out);
 /* Bits a dimension of its codes. */
 uint32_t peer_vecfs_bits(void *self);
 extern const struct peer_ops peer_vecfs, peer_hnswlib, peer_faiss;

@@ -278,6 +278,15 @@ static int vecfs_remove(void *ctx, size_t first, size_t n)
 	return 0;
 }
 
+static uint32_t row_of(const struct ann_answer *answer, const struct ann_hit *hit)
+{
+	uint32_t row = 0;
+
+	for (uint16_t j = 0; j < hit->id_len; j++)
+		row = row * 10 + (uint32_t)(answer->ids[hit->id_at + j] - '0');
+	return row;
+}
+
 static int vecfs_search(void *ctx, const float *query, uint32_t effort, uint32_t *rows_out,
 			size_t *n_out)
 {
@@ -290,16 +299,26 @@ static int vecfs_search(void *ctx, const float *query, uint32_t effort, uint32_t
 	*n_out = 0;
 	if (err == 0)
 		*n_out = answer.first[1];
-	for (size_t i = 0; i < *n_out; i++) {
-		const struct ann_hit *hit = &answer.hits[i];
-		uint32_t row = 0;
-
-		for (uint16_t j = 0; j < hit->id_len; j++)
-			row = row * 10 + (uint32_t)(answer.ids[hit->id_at + j] - '0');
-		rows_out[i] = row;
-	}
+	for (size_t i = 0; i < *n_out; i++)
+		rows_out[i] = row_of(&answer, &answer.hits[i]);
 	ann_answer_release(&answer);
 	return failed("search", err, &msg);
+}
+
+int peer_vecfs_exact(void *ctx, const float *queries, size_t n, uint32_t *rows_out)
+{
+	struct ann_query spec = {.k = PEER_K, .exact = true};
+	struct err_msg msg = {""};
+	struct vecfs *self = ctx;
+	struct ann_answer answer;
+	int err = ann_search(self->ann, queries, n, &spec, &answer, &msg);
+
+	if (err == 0 && answer.first[n] != n * PEER_K)
+		err = ERR_DAMAGED;
+	for (size_t i = 0; err == 0 && i < n * PEER_K; i++)
+		rows_out[i] = row_of(&answer, &answer.hits[i]);
+	ann_answer_release(&answer);
+	return failed("exact search", err, &msg);
 }
 
 int peer_vecfs_batch(void *ctx, const float *queries, size_t n, uint32_t effort, size_t *hits_out)

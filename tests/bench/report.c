@@ -297,8 +297,8 @@ static int report_part(FILE *out, const char *set, const char *part, const char 
 
 int main(int argc, char **argv)
 {
-	static const char *const parts[] = {"curves", "build", "import",
-					    "churn",  "mount", "memory"};
+	static const char *const parts[] = {"curves", "build",	"import", "churn",
+					    "mount",  "memory", "life"};
 	char path[4096];
 	int err = 0;
 	FILE *out;
@@ -320,5 +320,7 @@ int main(int argc, char **argv)
 		for (size_t p = 0; p < sizeof(parts) / sizeof(parts[0]) && err == 0; p++)
 			err = report_part(out, sets[s], parts[p], argv[1], argv[2], &headed);
 	}
+	if (err == 0)
+		err = report_part(out, "large", "life", argv[1], argv[2], &(bool){false});
 	return fclose(out) == 0 && err == 0 ? 0 : 1;
 }

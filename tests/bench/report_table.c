@@ -23,7 +23,13 @@ static const struct {
 	 "the effort that gave .98 at first."},
 	{"mount", "Through the mount",
 	 "The same collection in the process and through `run` of a mount, in turn."},
-	{"memory", "Little memory", "The process may hold so much memory, page cache included."},
+	{"memory", "Little memory",
+	 "The process may hold so much memory, page cache included. What is searched was written by "
+	 "`vecfs compress`. Waits: calls that wait for all their reads; all figures but the first are of a "
+	 "query."},
+	{"life", "Import, deletes and inserts within a limit of memory",
+	 "Each process may hold so much memory, page cache included; queries one at a time, the truth by a "
+	 "scan of what is stored."},
 };
 
 void report_table(FILE *out, const struct results *results, const char *part)
@@ -43,6 +49,11 @@ void report_table(FILE *out, const struct results *results, const char *part)
 			fprintf(out, "| %s ", results->rows[row][c]);
 		fprintf(out, "|\n");
 	}
+	if (results_value(results, "limit, bytes")[0] != '\0')
+		fprintf(out, "\n%s vectors of %s dimensions, limit %s bytes, codes of %s bits.\n",
+			results_value(results, "rows"), results_value(results, "dimensions"),
+			results_value(results, "limit, bytes"),
+			results_value(results, "code bits"));
 	fprintf(out, "\nCommit %s; load before and after: %s, %s.\n",
 		results_value(results, "commit"), results_value(results, "load before"),
 		results_value(results, "load after"));
