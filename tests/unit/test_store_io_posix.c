@@ -543,7 +543,10 @@ static void test_ring_wait_interrupted(void **state)
 	fault.ring_interrupted = true;
 	for (int round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < PIECES; i++)
-			reads[i] = (struct store_io_read){i * 4096ull, bufs + i * 4096, 4096, 77};
+			reads[i] = (struct store_io_read){.offset = i * 4096ull,
+							  .buf = bufs + i * 4096,
+							  .length = 4096,
+							  .result = 77};
 		memset(bufs, 0, HEAD_BYTES);
 		io->ops->read_batch(io, reads, PIECES);
 		assert_memory_equal(bufs, bytes, HEAD_BYTES);
