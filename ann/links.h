@@ -30,8 +30,9 @@ uint32_t links_copy(const struct graph *graph, const uint32_t *record, uint32_t 
 void links_sort(struct graph_hit *hits, size_t n, uint32_t node);
 
 /*
- * Distance between two nodes, by their codes or (graph->by_vector) their vectors, in a form that is at least 0 and is a metric after a
- * square root: l2 squared, 1 - cos, and under inner product l2 squared of lifted vectors (links.c).
+ * Distance between two nodes, by their codes or (graph->by_vector) their vectors, in a form that is at
+ * least 0 and is a metric after a square root: l2 squared, 1 - cos, and under inner product l2 squared
+ * of lifted vectors (links.c).
  */
 float links_distance(const struct graph *graph, uint32_t a, uint32_t b);
 /* The same by the codes, whatever links are chosen by: nothing is read. */

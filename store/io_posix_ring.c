@@ -188,8 +188,8 @@ static uint32_t reap(struct io_posix_ring *ring, struct store_io_read *reads)
 }
 
 /*
- * Submits, takes each read as it arrives, and waits for all. Never leaves a read under way, since its buffer is the caller's. False
- * when the ring is not as it was before.
+ * Submits, takes each read as it arrives, and waits for all. Never leaves a read under way, since its
+ * buffer is the caller's. False when the ring is not as it was before.
  */
 static bool run(struct io_posix_ring *ring, int fd, struct store_io_read *reads, size_t n)
 {
