@@ -256,7 +256,9 @@ static bool end_load(struct pager *pager, struct pager_load *load, double *rate_
 		atomic_store(&page->state, PAGE_RESIDENT);
 		return thrashing;
 	}
-	if (!load->past)
+	if (load->past)
+		atomic_fetch_add_explicit(&pager->passed, 1, memory_order_relaxed);
+	else
 		mem_discard(pager_frame_of(pager, chunk, load->ref.page), pager->page_size);
 	atomic_store(&page->state, PAGE_ABSENT);
 	return thrashing;
@@ -310,12 +312,12 @@ static inline bool touch(struct pager_page *page, enum store_hint hint)
 
 	if (heat == PAGER_HEAT_MAX)
 		return true;
-	if (heat == PAGER_HEAT_FETCHED)
+	if (heat >= PAGER_HEAT_COLD)
 		atomic_store_explicit(&page->heat, hint == STORE_HINT_SCAN ? 0 : HEAT_NEW,
 				      memory_order_relaxed);
 	else if (hint != STORE_HINT_SCAN)
 		atomic_store_explicit(&page->heat, PAGER_HEAT_MAX, memory_order_relaxed);
-	return heat != PAGER_HEAT_FETCHED;
+	return heat < PAGER_HEAT_COLD;
 }
 
 int pager_get(struct pager *pager, enum format_space space, uint32_t number, enum store_hint hint,

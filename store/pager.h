@@ -177,6 +177,7 @@ struct pager {
 	void *on_thrashing_ctx;
 	_Atomic uint64_t resident[STORE_CLASSES]; /* bytes */
 	_Atomic uint64_t misses[STORE_CLASSES], evictions[STORE_CLASSES];
+	_Atomic uint64_t passed; /* pages that were read without getting a frame */
 	_Atomic uint64_t decompressions;
 	_Atomic uint64_t damaged; /* pages marked so */
 
@@ -334,7 +335,9 @@ struct pager_load {
 	bool past; /* it was read elsewhere: ABSENT again, whatever err is; heat is left as a mark */
 	int err;   /* in and out: why the frame could not be filled */
 };
-#define PAGER_HEAT_FETCHED UINT8_MAX /* came in with others; its first use is the miss, not a hit */
+/* Came in with others: its first use is the miss, not a hit, also after the hand has passed (COLD). */
+#define PAGER_HEAT_FETCHED UINT8_MAX
+#define PAGER_HEAT_COLD (UINT8_MAX - 1)
 /* ABSENT -> LOADING: false when there is no such page, or it is in another state. */
 bool pager_begin_load(struct pager *pager, struct pager_ref ref);
 uint8_t *pager_frame(struct pager *pager, struct pager_ref ref);

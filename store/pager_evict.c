@@ -54,6 +54,16 @@ static void reap(struct pager *pager)
 	pager->n_limbo = kept;
 }
 
+/* The hand passes a page that stays. */
+static void pass(struct pager_page *page, uint8_t heat)
+{
+	if (heat == PAGER_HEAT_FETCHED)
+		heat = PAGER_HEAT_COLD;
+	else if (heat > 0 && heat != PAGER_HEAT_COLD)
+		heat--;
+	atomic_store_explicit(&page->heat, heat, memory_order_relaxed);
+}
+
 /* Turns the clock of a class until one page cools. False when none can. lock held. */
 static bool cool_one(struct pager *pager, enum store_class class, bool force)
 {
@@ -70,12 +80,9 @@ static bool cool_one(struct pager *pager, enum store_class class, bool force)
 		ref = ring->refs[ring->hand];
 		page = pager_page(pager, (enum format_space)ref.space, ref.page);
 		heat = atomic_load_explicit(&page->heat, memory_order_relaxed);
-		if (atomic_load(&page->dirty_gen) != 0 || (heat > 0 && !force)) {
-			if (heat > 0)
-				atomic_store_explicit(&page->heat,
-						      heat > PAGER_HEAT_MAX ? 0 :
-									      (uint8_t)(heat - 1),
-						      memory_order_relaxed);
+		if (atomic_load(&page->dirty_gen) != 0 ||
+		    (heat > 0 && heat != PAGER_HEAT_COLD && !force)) {
+			pass(page, heat);
 			ring->hand++;
 			continue;
 		}
@@ -201,10 +208,11 @@ static uint64_t window_hits(struct pager *pager)
 	       epoch_sum(pager->epoch, STORE_CLASS_VECTOR);
 }
 
+/* Pages that had to go, or got no frame in the first place. */
 static uint64_t window_evictions(struct pager *pager)
 {
 	return atomic_load(&pager->evictions[STORE_CLASS_GRAPH]) +
-	       atomic_load(&pager->evictions[STORE_CLASS_VECTOR]);
+	       atomic_load(&pager->evictions[STORE_CLASS_VECTOR]) + atomic_load(&pager->passed);
 }
 
 bool pager_count_miss(struct pager *pager, double *rate_out)

@@ -104,9 +104,12 @@ for ((i = 0; i < 600; i++)); do # what links vectors looks pages up, too
 	sleep 0.1
 done
 echo checkpoint >"$M/status/control"
+hits=$(get 'vecfs_cache_hits_total{kind="vector"}')
 for ((i = 0; i < 25; i++)); do
 	cat "$M/query/3,exact/like/v$i" >/dev/null
 done
+hits=$(($(get 'vecfs_cache_hits_total{kind="vector"}') - hits))
+ok "the first use of what was read ahead is no hit: $hits" [ "$hits" -lt 7500 ] # of 22,500
 contains "thrashing: status/errors" "Cache thrashing detected: " "$M/status/errors"
 contains "thrashing: what to do" "raise cache= to at least " "$M/status/errors"
 equal "thrashing: told once" 1 "$(grep -c 'Cache thrashing detected' "$M/status/errors")"
