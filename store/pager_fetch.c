@@ -175,13 +175,16 @@ static void arrived(void *ctx, struct store_io_read *read)
 static void read_all(struct turn *turn)
 {
 	struct pager *pager = turn->pager;
-	uint8_t *at = turn->beside + 2 * (size_t)pager->page_size;
+	size_t at = 2 * (size_t)pager->page_size; /* in `beside`, which is NULL when not needed */
 
 	for (size_t i = 0; i < turn->n; i++) {
 		uint32_t length = stored_length(turn, i);
-		uint8_t *to = into_frame(turn, i) ? pager_frame(pager, turn->loads[i].ref) : at;
+		uint8_t *to = pager_frame(pager, turn->loads[i].ref);
 
-		at += into_frame(turn, i) ? 0 : length;
+		if (!into_frame(turn, i)) {
+			to = turn->beside + at;
+			at += length;
+		}
 		turn->pieces[i] = (struct piece){turn, i};
 		turn->reads[i] = (struct store_io_read){
 			.offset = turn->places[i].block * FORMAT_BLOCK,
