@@ -34,7 +34,7 @@ bash_completions() { # LINE
 		complete -p vecfs mkfs.vecfs fsck.vecfs >/dev/null || exit
 		COMP_LINE=$2 COMP_POINT=${#2}
 		_vecfs
-		printf "%s\n" "${COMPREPLY[@]}"' bash "$top/packaging/completion/vecfs.bash" "$1"
+		printf "%s\n" "${COMPREPLY[@]}"' bash "$top/scripts/packaging/completion/vecfs.bash" "$1"
 }
 
 proposes bash_completions "vecfs " $commands mnt store.vecfs words.npy words.txt
@@ -61,7 +61,7 @@ proposes bash_completions "fsck.vecfs -" -a -p -y -n -f --help
 # --- fish ---
 
 fish_completions() { # LINE
-	fish -N -c 'source $argv[1]; complete -C $argv[2]' "$top/packaging/completion/vecfs.fish" "$1" |
+	fish -N -c 'source $argv[1]; complete -C $argv[2]' "$top/scripts/packaging/completion/vecfs.fish" "$1" |
 		cut -f 1
 }
 
@@ -93,7 +93,7 @@ zsh_line() { # LINE
 		zpty -w -n shell "$3"$'"'\\t\\x18\\x01'"'
 		for ((i = 0; i < 200; i++)) { [[ -s $2/line ]] && break; sleep 0.05 }
 		cat $2/line
-		zpty -d shell' zsh "$top/packaging/completion" "$work/zsh" "$1" 2>&1
+		zpty -d shell' zsh "$top/scripts/packaging/completion" "$work/zsh" "$1" 2>&1
 }
 
 completes_to() { # LINE EXPECTED
@@ -124,7 +124,7 @@ fi
 
 # --- nobody has forgotten one ---
 
-for file in "$top"/packaging/completion/*; do
+for file in "$top"/scripts/packaging/completion/*; do
 	for word in $commands ${options//=/} page-size ids force; do
 		grep -qE "(^|[^a-z-])(--)?$word([^a-z-]|\$)" "$file"
 		check $? "${file##*/} knows $word"
