@@ -13,22 +13,16 @@
  *   C8  segments that neither slot needs are removed; C0 of the next checkpoint, if possible
  * Up to C5 the newest slot is untouched. Invariant: the older slot and the segments from its
  * first_segment on always give the full state as well.
+ *
+ * When this happens is in checkpoint_threads.c.
  */
 #include <stdatomic.h>
-#include <string.h>
 
 #include "store/freelist.h"
-#include "store/mem.h"
 #include "store/store_private.h"
 
-#define DEFAULT_CHECKPOINT_BYTES (64u << 20)
-#define IDLE_NS (60ull * 1000000000)
 #define SHRINK_BLOCKS 256u /* the head is cut when at least so much of its end is unused */
-#define TICK_NS 1000000000ull
-#define PAUSE_NS 10000000ull
-#define CLEAR_PAGES 64u /* at a time, under the commit lock */
-#define PRESSED_HARD 4u /* times the bounds that start a checkpoint: writers wait */
-#define PAUSES_MAX 200u /* a writer never waits longer than so many pauses for a checkpoint */
+#define CLEAR_PAGES 64u	   /* at a time, under the commit lock */
 
 void store_poison(struct store *store)
 {
@@ -54,11 +48,6 @@ static void tell_failure(struct store *store, int err)
 		     "%s: a checkpoint failed (%s); the log has everything and grows meanwhile: %s",
 		     store->io->ops->name(store->io), err_str(err),
 		     err == ERR_FULL ? "make room on the disk" : "it is tried again");
-}
-
-static uint64_t now(struct store *store)
-{
-	return store->io->ops->now_ns(store->io, STORE_CLOCK_MONOTONIC);
 }
 
 /* --- the steps --- */
@@ -105,7 +94,7 @@ static void freeze(struct store *store, bool switch_segment, struct head_slot *s
 	uint64_t start, pause, most;
 
 	(void)pthread_mutex_lock(&store->commit_lock);
-	start = now(store);
+	start = store_now(store);
 	if (switch_segment) {
 		wal_switch(store->wal, &slot->ckpt_lsn, &slot->first_segment);
 		store->segment_after_lsn = slot->ckpt_lsn;
@@ -125,7 +114,7 @@ static void freeze(struct store *store, bool switch_segment, struct head_slot *s
 	slot->buckets = store->ids.buckets;
 	atomic_store(&store->commits_since, false);
 	atomic_store(&store->bytes_since, 0);
-	pause = now(store) - start;
+	pause = store_now(store) - start;
 	(void)pthread_mutex_unlock(&store->commit_lock);
 	most = atomic_load(&store->checkpoint_pause_ns_max);
 	if (pause > most)
@@ -218,7 +207,7 @@ static int prepare_next(struct store *store)
 int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 {
 	struct head_slot slot = store->slot;
-	uint64_t older_segment = store->slot.first_segment, start = now(store);
+	uint64_t older_segment = store->slot.first_segment, start = store_now(store);
 	bool switch_segment = false;
 	int err = 0;
 
@@ -253,9 +242,9 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 		return err;
 	}
 	atomic_store(&store->checkpoints_fail, false);
-	atomic_store(&store->checkpoint_done_ns, now(store));
-	atomic_store(&store->checkpoint_ns_last, now(store) - start);
-	atomic_fetch_add(&store->checkpoint_ns_total, now(store) - start);
+	atomic_store(&store->checkpoint_done_ns, store_now(store));
+	atomic_store(&store->checkpoint_ns_last, store_now(store) - start);
+	atomic_fetch_add(&store->checkpoint_ns_total, store_now(store) - start);
 	atomic_fetch_add(&store->checkpoints, 1);
 	/* a slot of durability=none needs no segment */
 	if (older_segment == 0)
@@ -373,176 +362,4 @@ int store_sync(struct store *store)
 	if (err != 0)
 		store_poison(store);
 	return err;
-}
-
-/* --- the background thread --- */
-
-static uint64_t dirty_bytes(struct store *store)
-{
-	return atomic_load(&store->pager->groups[PAGER_META].dirty_bytes);
-}
-
-static uint64_t checkpoint_bytes(const struct store *store)
-{
-	return store->opts.checkpoint_bytes != 0 ? store->opts.checkpoint_bytes :
-						   DEFAULT_CHECKPOINT_BYTES;
-}
-
-/* times: how often the bounds that start a checkpoint are reached. */
-static bool pressed(struct store *store, uint64_t times)
-{
-	return atomic_load(&store->bytes_since) > checkpoint_bytes(store) * times ||
-	       dirty_bytes(store) > atomic_load(&store->pager->limit) / 2 * times;
-}
-
-void checkpoint_pressure(struct store *store, uint64_t bytes)
-{
-	atomic_fetch_add(&store->bytes_since, bytes + sizeof(struct format_record) + 8);
-	if (!store->threads_run || !pressed(store, 1))
-		return;
-	(void)pthread_mutex_lock(&store->thread_lock);
-	store->wanted = true;
-	(void)pthread_cond_signal(&store->wake);
-	(void)pthread_mutex_unlock(&store->thread_lock);
-}
-
-/* A medium that is nearly full asks for a checkpoint by itself; pressure has asked already. */
-static bool must_wait(struct store *store, bool put, bool *asks)
-{
-	*asks = room_is_tight(store, put);
-	return *asks || pressed(store, PRESSED_HARD);
-}
-
-static void wait_room(struct store *store, bool put)
-{
-	bool asks;
-
-	if (!store->threads_run || !must_wait(store, put, &asks))
-		return;
-	(void)pthread_mutex_lock(&store->thread_lock);
-	for (unsigned i = 0; i < PAUSES_MAX && !store->stopping; i++) {
-		if (asks) {
-			store->asked = true;
-			(void)pthread_cond_signal(&store->wake);
-		}
-		store->io->ops->wait(store->io, &store->progressed, &store->thread_lock, PAUSE_NS);
-		if (!must_wait(store, put, &asks))
-			break;
-	}
-	(void)pthread_mutex_unlock(&store->thread_lock);
-}
-
-void store_wait_room(struct store *store)
-{
-	wait_room(store, true);
-}
-
-void store_wait_checkpoint(struct store *store)
-{
-	wait_room(store, false);
-}
-
-/* Appends the record that carries durable_lsn to disk. */
-static void write_mark(struct store *store)
-{
-	uint64_t lsn;
-
-	(void)pthread_mutex_lock(&store->commit_lock);
-	/* without it only a later torn tail is judged less exactly; errors show at the next commit */
-	if (wal_append(store->wal, FORMAT_SYNC, NULL, 0, true, &lsn) == 0)
-		store->last_lsn = lsn;
-	(void)pthread_mutex_unlock(&store->commit_lock);
-}
-
-static void checkpoint_if_due(struct store *store, bool wanted, bool asked, uint64_t *last_commit)
-{
-	bool due = asked || (wanted && pressed(store, 1));
-
-	if (!atomic_load(&store->commits_since))
-		*last_commit = now(store);
-	else if (now(store) - *last_commit > IDLE_NS)
-		due = true;
-	if (!due || atomic_load(&store->poisoned))
-		return;
-	(void)store_checkpoint(store); /* counted; a full disk shows in the metrics and in writes */
-	*last_commit = now(store);
-}
-
-/* Syncs what is older than a second. */
-static void *keep_log(void *arg)
-{
-	struct store *store = arg;
-	bool stop = false;
-
-	while (!stop) {
-		bool mark = false;
-
-		(void)pthread_mutex_lock(&store->thread_lock);
-		if (!store->stopping)
-			store->io->ops->wait(store->io, &store->stop, &store->thread_lock, TICK_NS);
-		stop = store->stopping;
-		(void)pthread_mutex_unlock(&store->thread_lock);
-		if (wal_tick(store->wal, &mark) != 0)
-			store_poison(store);
-		else if (mark)
-			write_mark(store);
-	}
-	return NULL;
-}
-
-static void *keep_checkpoints(void *arg)
-{
-	struct store *store = arg;
-	uint64_t last_commit = now(store);
-	bool stop = false;
-
-	while (!stop) {
-		bool wanted, asked;
-
-		(void)pthread_mutex_lock(&store->thread_lock);
-		if (!store->stopping && !store->wanted && !store->asked)
-			store->io->ops->wait(store->io, &store->wake, &store->thread_lock, TICK_NS);
-		wanted = store->wanted;
-		asked = store->asked;
-		store->wanted = store->asked = false;
-		stop = store->stopping;
-		(void)pthread_mutex_unlock(&store->thread_lock);
-		if (!stop)
-			checkpoint_if_due(store, wanted, asked, &last_commit);
-		(void)pthread_mutex_lock(&store->thread_lock);
-		(void)pthread_cond_broadcast(&store->progressed);
-		(void)pthread_mutex_unlock(&store->thread_lock);
-	}
-	return NULL;
-}
-
-int checkpoint_start_threads(struct store *store)
-{
-	if (pthread_create(&store->log_thread, NULL, keep_log, store) != 0)
-		return ERR_NOMEM;
-	if (pthread_create(&store->checkpoint_thread, NULL, keep_checkpoints, store) != 0) {
-		(void)pthread_mutex_lock(&store->thread_lock);
-		store->stopping = true;
-		(void)pthread_cond_broadcast(&store->stop);
-		(void)pthread_mutex_unlock(&store->thread_lock);
-		(void)pthread_join(store->log_thread, NULL);
-		return ERR_NOMEM;
-	}
-	store->threads_run = true;
-	return 0;
-}
-
-void checkpoint_stop_threads(struct store *store)
-{
-	if (!store->threads_run)
-		return;
-	(void)pthread_mutex_lock(&store->thread_lock);
-	store->stopping = true;
-	(void)pthread_cond_broadcast(&store->stop);
-	(void)pthread_cond_broadcast(&store->wake);
-	(void)pthread_cond_broadcast(&store->progressed);
-	(void)pthread_mutex_unlock(&store->thread_lock);
-	(void)pthread_join(store->log_thread, NULL);
-	(void)pthread_join(store->checkpoint_thread, NULL);
-	store->threads_run = false;
 }

@@ -64,8 +64,7 @@ static void checkpoint_stats(struct store *store, struct store_stats *out)
 	out->checkpoint_ns_total = atomic_load(&store->checkpoint_ns_total);
 	out->checkpoint_pause_ns_max = atomic_load(&store->checkpoint_pause_ns_max);
 	if (done != 0)
-		out->checkpoint_age_ns = store->io->ops->now_ns(store->io, STORE_CLOCK_MONOTONIC) -
-					 done;
+		out->checkpoint_age_ns = store_now(store) - done;
 }
 
 /* Counters of all time. */

@@ -4,7 +4,8 @@
  *   store.c       opening, closing, simple questions
  *   commit.c      put, delete, rename, set_attr: one record, then memory (with commit_apply.c)
  *   replay.c      the same from records of the log
- *   checkpoint.c  pages out, slot over, log cut; the background thread
+ *   checkpoint.c  pages out, slot over, log cut
+ *   checkpoint_threads.c  when, and who waits for it; the threads
  *   recover.c     what an open finds on disk, and replay
  *   check.c       the same without changing anything, for `vecfs check`
  *   verify.c      the same of a store that is open; damage.c has the words of both
@@ -72,6 +73,12 @@ struct store {
 	_Atomic uint64_t checkpoint_done_ns; /* end of the last good one, by the monotonic clock */
 };
 
+/* Nanoseconds of the monotonic clock. */
+static inline uint64_t store_now(struct store *store)
+{
+	return store->io->ops->now_ns(store->io, STORE_CLOCK_MONOTONIC);
+}
+
 /* --- store.c --- */
 
 /* For pager->on_thrashing; ctx is the store. */
@@ -94,15 +101,18 @@ void commit_expect(struct store *store, const struct wal_record *record);
 enum checkpoint_kind { CHECKPOINT_NORMAL, CHECKPOINT_CLEAN };
 /* graph: publishes the frozen graph too. checkpoint_lock held. */
 int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph);
-int checkpoint_start_threads(struct store *store);
-void checkpoint_stop_threads(struct store *store);
-/* After a commit of so many bytes of log: wakes the thread when enough has gathered. */
-void checkpoint_pressure(struct store *store, uint64_t bytes);
 /* Nothing on disk can be trusted to be what memory says: no more writes. Any lock may be held. */
 void store_poison(struct store *store);
 /* Passes a sentence on, if anyone wants to hear it. */
 void store_notice(const struct store *store, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* --- checkpoint_threads.c --- */
+
+int checkpoint_start_threads(struct store *store);
+void checkpoint_stop_threads(struct store *store);
+/* After a commit of so many bytes of log: wakes the thread when enough has gathered. */
+void checkpoint_pressure(struct store *store, uint64_t bytes);
 
 /* --- recover.c --- */
 
