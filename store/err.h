@@ -2,7 +2,7 @@
  * err.h - the results every layer returns: 0, or one of these negative codes.
  *
  * They are classes of outcome, not errno values: the disk back end turns errno into a class on the
- * way in (io_posix.c) and fs/ops.c turns a class into errno on the way out.
+ * way in (io_posix_file.c) and fs/ops.c turns a class into errno on the way out.
  */
 #ifndef VECFS_STORE_ERR_H
 #define VECFS_STORE_ERR_H

@@ -1,13 +1,12 @@
 /*
  * io_posix.c - the seam over a POSIX file system: a store is a file, its log lies beside it.
  *
- * Here are the calls whose errno is translated, making and opening a store, and the surroundings. What
- * is read from and written to the head is in io_posix_head.c and io_posix_ring.c, segments are in
- * io_posix_log.c, the clocks in io_posix_machine.c.
+ * Here are making and opening a store, and the surroundings. What is read from and written to the head
+ * is in io_posix_head.c and io_posix_ring.c, segments are in io_posix_log.c, the clocks in
+ * io_posix_machine.c. Calls on plain files are in io_posix_file.c.
  *
  * The directory is opened once and every name is used relative to it, so that a rename of the
- * directory cannot separate the store from its log. No errno leaves the back end: a class of err.h
- * does.
+ * directory cannot separate the store from its log.
  *
  * Invariants:
  *  1. A head that exists is whole: it gets its name only after its first bytes are durable.
@@ -16,8 +15,6 @@
  */
 #include "store/io_posix.h"
 
-#include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,199 +28,6 @@
 #include "store/mem.h"
 
 #define NAME_BYTES_MAX 255u
-
-static_assert(sizeof(off_t) == 8, "file offsets have 64 bits");
-
-static int class_of(int error)
-{
-	switch (error) {
-	case ENOENT:
-		return ERR_ABSENT;
-	case ENOSPC:
-	case EDQUOT:
-	case EFBIG:
-		return ERR_FULL;
-	case EACCES:
-	case EPERM:
-		return ERR_PERMISSION;
-	case EROFS:
-		return ERR_READONLY;
-	case ELOOP: /* O_NOFOLLOW met a link */
-	case EISDIR:
-	case ENXIO: /* a FIFO or a socket */
-		return ERR_NOT_REGULAR;
-	case EEXIST:
-		return ERR_EXISTS;
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-		return ERR_NOMEM;
-	case ENAMETOOLONG:
-		return ERR_NAME_LONG;
-	case EBUSY:
-	case ETXTBSY:
-	case EAGAIN: /* a lease of another process */
-		return ERR_BUSY;
-	case EOPNOTSUPP:
-	case ENOSYS:
-	case ENOLCK:
-		return ERR_UNSUPPORTED;
-	default:
-		return ERR_IO;
-	}
-}
-
-/* --- files --- */
-
-int io_posix_open_file(int dir_fd, const char *name, enum io_posix_mode mode, int *fd_out)
-{
-	static const int modes[] = {
-		[IO_POSIX_READ] = O_RDONLY,
-		[IO_POSIX_WRITE] = O_RDWR,
-		[IO_POSIX_CREATE] = O_RDWR | O_CREAT | O_EXCL,
-	};
-	/* O_NONBLOCK: the open of a FIFO must not wait for its other end. Files do not care. */
-	int flags = modes[mode] | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
-	struct stat st;
-	int fd;
-
-	*fd_out = -1;
-	do
-		fd = openat(dir_fd, name, flags, 0600);
-	while (fd < 0 && errno == EINTR);
-	if (fd < 0)
-		return class_of(errno);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		(void)close(fd);	/* nothing was written */
-		return ERR_NOT_REGULAR; /* fstat of an open file does not fail */
-	}
-	*fd_out = fd;
-	return 0;
-}
-
-int io_posix_size_of(int fd, uint64_t *bytes_out)
-{
-	struct stat st;
-
-	*bytes_out = 0;
-	if (fstat(fd, &st) != 0)
-		return class_of(errno);
-	*bytes_out = (uint64_t)st.st_size;
-	return 0;
-}
-
-int io_posix_read_at(int fd, uint64_t offset, void *buf, size_t len, size_t *got_out)
-{
-	size_t got = 0;
-
-	*got_out = 0;
-	while (got < len && offset + got <= INT64_MAX) {
-		ssize_t n = pread(fd, (char *)buf + got, len - got, (off_t)(offset + got));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return class_of(errno);
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	*got_out = got;
-	return 0;
-}
-
-int io_posix_write_at(int fd, uint64_t offset, const void *buf, size_t len)
-{
-	size_t done = 0;
-
-	if (offset > INT64_MAX || len > INT64_MAX - offset)
-		return ERR_FULL;
-	while (done < len) {
-		ssize_t n = pwrite(fd, (const char *)buf + done, len - done,
-				   (off_t)(offset + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return class_of(errno);
-		if (n == 0)
-			return ERR_IO;
-		done += (size_t)n;
-	}
-	return 0;
-}
-
-int io_posix_sync_data(int fd)
-{
-	int ret;
-
-	do
-		ret = fdatasync(fd);
-	while (ret != 0 && errno == EINTR);
-	return ret == 0 ? 0 : ERR_UNKNOWN;
-}
-
-int io_posix_sync_all(int fd)
-{
-	int ret;
-
-	do
-		ret = fsync(fd);
-	while (ret != 0 && errno == EINTR);
-	return ret == 0 ? 0 : ERR_UNKNOWN;
-}
-
-int io_posix_keep_room(int fd, uint64_t bytes)
-{
-	uint64_t size;
-	int ret = io_posix_size_of(fd, &size);
-
-	if (ret != 0)
-		return ret;
-	if (bytes > INT64_MAX)
-		return ERR_FULL;
-	if (bytes <= size) /* cutting at its own size gives back what lies behind */
-		return ftruncate(fd, (off_t)size) == 0 ? 0 : class_of(errno);
-	do
-		ret = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)(bytes - size));
-	while (ret != 0 && errno == EINTR);
-	return ret == 0 ? 0 : class_of(errno);
-}
-
-int io_posix_unlink(int dir_fd, const char *name)
-{
-	return unlinkat(dir_fd, name, 0) == 0 ? 0 : class_of(errno);
-}
-
-int io_posix_list(int dir_fd, int (*visit)(void *ctx, const char *name), void *ctx)
-{
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = NULL;
-	int ret = 0;
-
-	if (fd < 0)
-		return class_of(errno);
-	dir = fdopendir(fd); /* takes fd over */
-	if (dir == NULL) {
-		ret = class_of(errno);
-		(void)close(fd); /* opened for reading */
-		return ret;
-	}
-	while (ret == 0) {
-		struct dirent *entry;
-
-		errno = 0;
-		entry = readdir(dir);
-		if (entry != NULL)
-			ret = visit(ctx, entry->d_name);
-		else if (errno != 0)
-			ret = class_of(errno);
-		else
-			break;
-	}
-	(void)closedir(dir); /* opened for reading */
-	return ret;
-}
 
 /* --- making and opening the head --- */
 
@@ -243,7 +47,7 @@ static int io_random(struct store_io *io, void *buf, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return class_of(errno);
+			return io_posix_class(errno);
 		got += (size_t)n;
 	}
 	return 0;
@@ -264,7 +68,7 @@ static int open_dir(struct io_posix *p, struct err_msg *msg)
 	dir[len] = '\0'; /* keeps the last slash */
 	p->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir_fd < 0) {
-		ret = class_of(errno);
+		ret = io_posix_class(errno);
 		(void)err_set(msg, ret, "cannot open the directory %s: %s", dir, err_str(ret));
 	}
 	mem_free(dir);
@@ -278,7 +82,7 @@ static int check_dir(const struct io_posix *p, struct err_msg *msg)
 	int ret;
 
 	if (fstat(p->dir_fd, &st) != 0) {
-		ret = class_of(errno);
+		ret = io_posix_class(errno);
 		return err_set(msg, ret, "the directory of %s cannot be looked at: %s", p->path,
 			       err_str(ret));
 	}
@@ -319,7 +123,7 @@ static int head_create(struct store_io *io, const void *bytes, size_t len)
 	if (ret == 0)
 		ret = io_posix_sync_all(fd);
 	if (ret == 0 && linkat(p->dir_fd, temp, p->dir_fd, p->file, 0) != 0)
-		ret = class_of(errno);
+		ret = io_posix_class(errno);
 	(void)io_posix_unlink(p->dir_fd, temp); /* a second name would be litter, not harm */
 	if (ret == 0)
 		ret = io_posix_sync_all(p->dir_fd);
@@ -365,7 +169,7 @@ static int lock_head(const struct io_posix *p, int fd, bool writable, struct err
 			"%s is in use by another process%s: unmount it there, or wait for it to "
 			"end, and try again",
 			p->path, writable ? "" : " that writes to it");
-	ret = class_of(errno);
+	ret = io_posix_class(errno);
 	return err_set(msg, ret, "cannot lock %s: %s; its file system must support locks", p->path,
 		       err_str(ret));
 }
@@ -407,7 +211,7 @@ static int io_space(struct store_io *io, uint64_t *total_out, uint64_t *free_out
 	*total_out = 0;
 	*free_out = 0;
 	if (fstatvfs(posix_of(io)->fd, &st) != 0)
-		return class_of(errno);
+		return io_posix_class(errno);
 	*total_out = (uint64_t)st.f_blocks * st.f_frsize;
 	*free_out = (uint64_t)st.f_bavail * st.f_frsize;
 	return 0;
@@ -483,7 +287,7 @@ static int absolute_path(const char *path, char **path_out)
 		return *path_out == NULL ? ERR_NOMEM : 0;
 	}
 	if (getcwd(cwd, sizeof(cwd)) == NULL)
-		return class_of(errno);
+		return io_posix_class(errno);
 	size = strlen(cwd) + strlen(path) + 2;
 	*path_out = mem_alloc(size);
 	if (*path_out == NULL)

@@ -1,7 +1,7 @@
 /*
- * io_posix.h - what the parts of the POSIX back end share: io_posix.c (files, opening),
- * io_posix_head.c (the head), io_posix_ring.c (many reads of it at once), io_posix_log.c (log
- * segments), io_posix_machine.c (clocks, boot).
+ * io_posix.h - what the parts of the POSIX back end share: io_posix.c (making, opening),
+ * io_posix_file.c (calls on files), io_posix_head.c (the head), io_posix_ring.c (many reads of it at
+ * once), io_posix_log.c (log segments), io_posix_machine.c (clocks, boot).
  */
 #ifndef VECFS_STORE_IO_POSIX_H
 #define VECFS_STORE_IO_POSIX_H
@@ -49,7 +49,10 @@ struct io_posix {
 	struct io_posix_direct direct;
 };
 
-/* --- io_posix.c: files relative to a directory; all return 0 or ERR_* --- */
+/* --- io_posix_file.c: files relative to a directory; all return 0 or ERR_* --- */
+
+/* The class of an errno, never 0. */
+int io_posix_class(int error);
 
 enum io_posix_mode {
 	IO_POSIX_READ,
