@@ -14,6 +14,7 @@
 
 #include "ann/ann.h"
 #include "fs/cmd_output.h"
+#include "fs/cmd_slot.h"
 #include "fs/memory.h"
 #include "store/mem.h"
 #include "store/store.h"
@@ -74,19 +75,10 @@ static int copy_slot(struct store *store, uint32_t slot, struct cmd_output *outp
 {
 	struct store_entry entry;
 	const void *value;
-	int rc = store_slot_entry(store, slot, &entry);
+	int rc = cmd_read_slot(store, slot, &entry, &value, msg);
 
-	if (rc == ERR_ABSENT)
+	if (rc != 0)
 		return rc;
-	if (rc != 0)
-		return err_set(msg, rc, "the entry of slot %" PRIu32 " cannot be read: %s", slot,
-			       err_str(rc));
-	if (ann_validate_id(entry.id, entry.id_len, NULL) != 0)
-		return err_set(msg, ERR_DAMAGED,
-			       "the id of slot %" PRIu32 " is none that a vector can have", slot);
-	rc = store_value(store, slot, STORE_HINT_SCAN, &value);
-	if (rc != 0)
-		return err_set(msg, rc, "vectors/%s cannot be read: %s", entry.id, err_str(rc));
 	rc = cmd_output_put(output, &entry, value, store_value_size(store), msg);
 	if (rc == ERR_EXISTS)
 		rc = err_set(msg, ERR_DAMAGED, "vectors/%s stands twice in the store", entry.id);

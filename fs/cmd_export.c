@@ -15,6 +15,7 @@
 
 #include "ann/ann.h"
 #include "fs/cmd_file.h"
+#include "fs/cmd_slot.h"
 #include "fs/memory.h"
 #include "store/io.h"
 #include "store/mem.h"
@@ -177,20 +178,11 @@ static int open_store(struct export *export, struct err_msg *msg)
 static int write_slot(struct export *export, uint32_t slot, struct err_msg *msg)
 {
 	struct store_entry entry;
-	const void *value = NULL;
-	int rc = store_slot_entry(export->store, slot, &entry);
+	const void *value;
+	int rc = cmd_read_slot(export->store, slot, &entry, &value, msg);
 
-	if (rc == ERR_ABSENT)
+	if (rc != 0)
 		return rc;
-	if (rc != 0)
-		return err_set(msg, rc, "the entry of slot %" PRIu32 " cannot be read: %s", slot,
-			       err_str(rc));
-	if (ann_validate_id(entry.id, entry.id_len, NULL) != 0)
-		return err_set(msg, ERR_DAMAGED,
-			       "the id of slot %" PRIu32 " is none that a vector can have", slot);
-	rc = store_value(export->store, slot, STORE_HINT_SCAN, &value);
-	if (rc != 0)
-		return err_set(msg, rc, "vectors/%s cannot be read: %s", entry.id, err_str(rc));
 	rc = cmd_new_file_write(&export->vectors, export->row,
 				vecio_put_row(export->format, value, export->dim, export->row),
 				msg);
