@@ -37,6 +37,22 @@ int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct er
 	return 0;
 }
 
+int handle_grow(struct fs *fs, struct handle *handle, uint8_t **bytes, size_t *cap_out, size_t cap,
+		size_t in_all, struct err_msg *msg)
+{
+	uint8_t *grown = NULL;
+	int rc = handle_reserve(fs, handle, in_all, msg);
+
+	if (rc != 0)
+		return rc;
+	grown = mem_resize(*bytes, cap, 1);
+	if (grown == NULL)
+		return ERR_NOMEM;
+	*bytes = grown;
+	*cap_out = cap;
+	return 0;
+}
+
 /* --- opening --- */
 
 static enum handle_kind kind_of(const struct node *node, const struct handle_mode *mode)

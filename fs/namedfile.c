@@ -225,20 +225,10 @@ static int make_room(struct fs *fs, struct handle *handle, size_t need, struct e
 {
 	struct namedfile *file = &handle->named;
 	size_t cap = need > 2 * file->cap ? need : 2 * file->cap;
-	uint8_t *bytes = NULL;
-	int rc;
 
 	if (need <= file->cap)
 		return 0;
-	rc = handle_reserve(fs, handle, cap + handle->text_len, msg);
-	if (rc != 0)
-		return rc;
-	bytes = mem_resize(file->bytes, cap, 1);
-	if (bytes == NULL)
-		return ERR_NOMEM;
-	file->bytes = bytes;
-	file->cap = cap;
-	return 0;
+	return handle_grow(fs, handle, &file->bytes, &file->cap, cap, cap + handle->text_len, msg);
 }
 
 static int put(struct fs *fs, struct handle *handle, struct call *call)

@@ -41,22 +41,12 @@ static int make_room(struct fs *fs, struct handle *handle, size_t need, struct e
 {
 	struct vecfile *file = &handle->vector;
 	size_t cap = attr_vector_size(fs);
-	uint8_t *bytes = NULL;
-	int rc = 0;
 
 	if (need <= file->cap)
 		return 0;
 	if (cap < need)
 		cap = need > 2 * file->cap ? need : 2 * file->cap;
-	rc = handle_reserve(fs, handle, cap, msg);
-	if (rc != 0)
-		return rc;
-	bytes = mem_resize(file->bytes, cap, 1);
-	if (bytes == NULL)
-		return ERR_NOMEM;
-	file->bytes = bytes;
-	file->cap = cap;
-	return 0;
+	return handle_grow(fs, handle, &file->bytes, &file->cap, cap, cap, msg);
 }
 
 /* --- the stored vector --- */
