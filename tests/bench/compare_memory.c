@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "store/mem.h"
+#include "tests/bench/machine.h"
 #include "tests/demo/progress.h"
 
 #define BLOCK 4096u
@@ -61,22 +62,6 @@ static void forget_file(const char *path)
 			     0,
 		     path);
 	close(fd);
-}
-
-static void join_group(void)
-{
-	const char *group = getenv("MEMORY_GROUP");
-	char path[4096];
-	FILE *file;
-
-	if (group == NULL || group[0] == '\0')
-		return;
-	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	file = fopen(path, "w");
-	compare_must(file == NULL || fprintf(file, "%d\n", (int)getpid()) < 0 || fclose(file) != 0 ?
-			     -1 :
-			     0,
-		     path);
 }
 
 static uint64_t number_of(const char *variable)
@@ -133,7 +118,7 @@ void compare_memory(struct compare *compare)
 	malloc_trim(0);
 	forget_file(path);
 	device = device_read(path);
-	join_group();
+	compare_must(machine_join_group(), "joining MEMORY_GROUP");
 	compare_must(peer_vecfs.open(&config, &self), path);
 	while ((recall = compare_recall(compare, &peer_vecfs, self, effort)) < wanted)
 		effort += 1 + effort / 10;

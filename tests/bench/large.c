@@ -86,19 +86,6 @@ static void write_file(struct large *large, const char *path)
 
 /* --- memory --- */
 
-static void join_group(void)
-{
-	const char *group = getenv("MEMORY_GROUP");
-	char path[4096];
-	FILE *file;
-
-	if (group == NULL || group[0] == '\0')
-		return;
-	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
-	file = fopen(path, "w");
-	must(file != NULL && fprintf(file, "%d\n", (int)getpid()) > 0 && fclose(file) == 0, path);
-}
-
 /*
  * The most that this process had resident since the last call, in MiB, beyond what it had before the
  * store was opened; 0 where nobody says.
@@ -143,7 +130,7 @@ static void import(struct large *large, const char *program, const char *file, c
 
 	must(child >= 0, "fork");
 	if (child == 0) {
-		join_group();
+		must(machine_join_group() == 0, "joining MEMORY_GROUP");
 		execl(program, program, "import", store, file, (char *)NULL);
 		_exit(127);
 	}
@@ -228,7 +215,7 @@ static void run(struct large *large, const char *store)
 	uint32_t half = large->rows / 2;
 	double from;
 
-	join_group();
+	must(machine_join_group() == 0, "joining MEMORY_GROUP");
 	large->own_kib = (unsigned long)(memory_resident() / 1024);
 	(void)peak_mib(large);
 	large->config.path = store;

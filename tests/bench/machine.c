@@ -3,9 +3,11 @@
  */
 #include "tests/bench/machine.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "ann/dist.h"
 #include "ann/workers.h"
@@ -66,4 +68,21 @@ void machine_load(FILE *out, const char *key)
 
 	if (getloadavg(&load, 1) == 1)
 		fprintf(out, "# %s\t%.2f\n", key, load);
+}
+
+int machine_join_group(void)
+{
+	const char *group = getenv("MEMORY_GROUP");
+	char path[4096];
+	FILE *file;
+	bool good;
+
+	if (group == NULL || group[0] == '\0')
+		return 0;
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	file = fopen(path, "w");
+	if (file == NULL)
+		return -1;
+	good = fprintf(file, "%d\n", (int)getpid()) > 0;
+	return fclose(file) == 0 && good ? 0 : -1;
 }
