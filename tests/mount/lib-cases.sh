@@ -4,6 +4,9 @@
 # Sets `work`, an empty folder that is removed at the end, and `mnt`, a folder in it to mount at.
 # shellcheck shell=bash
 
+# shellcheck source=tests/support/lib-check.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../support/lib-check.sh"
+
 cases_begin() {
 	[ -c /dev/fuse ] || {
 		echo "there is no /dev/fuse"
@@ -21,10 +24,7 @@ cases_begin() {
 }
 
 cases_clean() {
-	local dir
-	while read -r dir; do
-		fusermount3 -u "$dir" 2>/dev/null || fusermount3 -uz "$dir" 2>/dev/null || umount -l "$dir"
-	done < <(awk -v below="$work/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+	unmount_below "$work"
 	daemons_end
 	rm -rf --one-file-system "$work"
 }
@@ -55,15 +55,6 @@ daemons_end() {
 cases_end() {
 	[ "$failed" -eq 0 ]
 	exit
-}
-
-check() { # STATUS WHAT
-	if [ "$1" -eq 0 ]; then
-		echo "ok - $2"
-	else
-		echo "not ok - $2"
-		failed=$((failed + 1))
-	fi
 }
 
 # The command must exit with CODE and its output have WORDS. Sets `said`.

@@ -4,6 +4,9 @@
 # Sets `work`, an empty folder that is removed at the end, with all that is mounted below it unmounted.
 # shellcheck shell=bash
 
+# shellcheck source=tests/support/lib-check.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../support/lib-check.sh"
+
 package_begin() {
 	: "${VECFS:?the path of the program}"
 	VECFS=$(realpath "$VECFS")
@@ -17,25 +20,13 @@ package_begin() {
 }
 
 package_clean() {
-	local dir
-	while read -r dir; do
-		fusermount3 -u "$dir" 2>/dev/null || fusermount3 -uz "$dir" 2>/dev/null || umount -l "$dir"
-	done < <(awk -v below="$work/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+	unmount_below "$work"
 	rm -rf --one-file-system "$work"
 }
 
 package_end() {
 	[ "$failed" -eq 0 ]
 	exit
-}
-
-check() { # STATUS WHAT
-	if [ "$1" -eq 0 ]; then
-		echo "ok - $2"
-	else
-		echo "not ok - $2"
-		failed=$((failed + 1))
-	fi
 }
 
 # `make install` below a folder, of the program under test, whatever else is built here.
