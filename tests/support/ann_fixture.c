@@ -129,3 +129,37 @@ void ann_random_vector(struct ann_random *random, float *out, uint32_t dim, uint
 	for (uint32_t d = 0; d < dim; d++)
 		out[d] = ann_random_normal(&point) + 0.7f * ann_random_normal(random);
 }
+
+void ann_numbered_vector(const struct ann_numbered *set, uint32_t number, float *out)
+{
+	struct ann_random random = {number + 1};
+
+	ann_random_vector(&random, out, set->dim, set->centres);
+}
+
+void ann_numbered_put(const struct ann_numbered *set, struct ann *ann, uint32_t id, uint32_t number)
+{
+	float *vector = malloc(set->dim * sizeof(*vector));
+	char name[16];
+
+	must(vector != NULL ? 0 : ERR_NOMEM, "a vector", NULL);
+	ann_numbered_vector(set, number, vector);
+	snprintf(name, sizeof(name), "%u", id);
+	must(ann_fixture_put(ann, name, vector, set->dim), "put", NULL);
+	free(vector);
+}
+
+void ann_numbered_fill(const struct ann_numbered *set, struct ann *ann, uint32_t first,
+		       uint32_t end)
+{
+	for (uint32_t i = first; i < end; i++)
+		ann_numbered_put(set, ann, i, i);
+}
+
+void ann_numbered_delete(struct ann *ann, uint32_t id)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", id);
+	must(ann_delete(ann, name, strlen(name)), "delete", NULL);
+}

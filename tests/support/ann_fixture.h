@@ -49,4 +49,18 @@ float ann_random_normal(struct ann_random *random);
 /* A vector near one of `centres` fixed points. */
 void ann_random_vector(struct ann_random *random, float *out, uint32_t dim, uint32_t centres);
 
+/* --- vectors by number: the same number always gives the same vector; ids are decimal numbers --- */
+
+struct ann_numbered {
+	uint32_t dim, centres; /* as of ann_random_vector */
+};
+void ann_numbered_vector(const struct ann_numbered *set, uint32_t number, float *out);
+/* Stores the vector of a number under an id. */
+void ann_numbered_put(const struct ann_numbered *set, struct ann *ann, uint32_t id,
+		      uint32_t number);
+/* Stores first ... end - 1, each under its own number. */
+void ann_numbered_fill(const struct ann_numbered *set, struct ann *ann, uint32_t first,
+		       uint32_t end);
+void ann_numbered_delete(struct ann *ann, uint32_t id);
+
 #endif

@@ -14,25 +14,12 @@
 #define N 600u
 
 static const struct ann_opts by_hand = {.threads = 1};
-
-static void vector_of(uint32_t i, float *vector)
-{
-	struct ann_random random = {i + 1};
-
-	ann_random_vector(&random, vector, DIM, 10);
-}
+static const struct ann_numbered numbered = {.dim = DIM, .centres = 10};
 
 static void new_filled(struct ann_fixture *fixture)
 {
 	ann_fixture_new(fixture, ANN_L2, DIM, &by_hand);
-	for (uint32_t i = 0; i < N; i++) {
-		float vector[DIM];
-		char id[16];
-
-		vector_of(i, vector);
-		snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(ann_fixture_put(fixture->ann, id, vector, DIM), 0);
-	}
+	ann_numbered_fill(&numbered, fixture->ann, 0, N);
 	ann_fixture_index(fixture->ann);
 }
 
@@ -57,7 +44,7 @@ static int ask(struct ann *ann, uint32_t i, uint32_t k, bool exact, size_t *n_ou
 	float vector[DIM];
 	int err;
 
-	vector_of(i, vector);
+	ann_numbered_vector(&numbered, i, vector);
 	err = ann_search(ann, vector, 1, &spec, &answer, &msg);
 	*n_out = err == 0 ? answer.first[1] : 0;
 	if (err == 0)
@@ -76,7 +63,7 @@ static double nearest(struct ann *ann, uint32_t i, bool exact)
 	float vector[DIM];
 	double distance;
 
-	vector_of(i, vector);
+	ann_numbered_vector(&numbered, i, vector);
 	assert_int_equal(ann_search(ann, vector, 1, &spec, &answer, NULL), 0);
 	assert_int_equal(answer.first[1], 1);
 	distance = answer.hits[0].distance;
@@ -93,7 +80,7 @@ static void test_damaged_vector(void **state)
 	(void)state;
 	new_filled(&fixture);
 	ann_fixture_close(&fixture, false);
-	vector_of(77, vector);
+	ann_numbered_vector(&numbered, 77, vector);
 	damage(&fixture, vector, sizeof(vector));
 	ann_fixture_open(&fixture, false);
 	fixture.ann->scan_max = 0;
@@ -101,12 +88,8 @@ static void test_damaged_vector(void **state)
 	assert_int_equal(ask(fixture.ann, 300, 5, true, &n), ERR_DAMAGED);
 	assert_int_equal(ask(fixture.ann, 77, 5, false, &n), ERR_DAMAGED);
 	/* Deleted with the others of its page it is in nobody's way. */
-	for (uint32_t i = 64; i < 96; i++) {
-		char id[16];
-
-		snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(ann_delete(fixture.ann, id, strlen(id)), 0);
-	}
+	for (uint32_t i = 64; i < 96; i++)
+		ann_numbered_delete(fixture.ann, i);
 	assert_int_equal(ask(fixture.ann, 300, 10000, true, &n), 0);
 	assert_int_equal(n, N - 32);
 	ann_fixture_free(&fixture);
@@ -214,9 +197,9 @@ static void test_pending(void **state)
 	(void)state;
 	new_filled(&fixture);
 	fixture.ann->scan_max = 0;
-	vector_of(N, vector);
+	ann_numbered_vector(&numbered, N, vector);
 	assert_int_equal(ann_fixture_put(fixture.ann, "new", vector, DIM), 0);
-	vector_of(N + 1, vector);
+	ann_numbered_vector(&numbered, N + 1, vector);
 	assert_int_equal(ann_fixture_put(fixture.ann, "8", vector, DIM), 0);
 	for (int exact = 0; exact < 2; exact++) {
 		assert_int_equal(ask(fixture.ann, N, 1, exact != 0, &n), 0);
@@ -255,7 +238,7 @@ static void overwrite_five(struct ann *ann)
 {
 	float vector[DIM];
 
-	vector_of(5, vector);
+	ann_numbered_vector(&numbered, 5, vector);
 	vector[0] += 0.25f;
 	assert_int_equal(ann_fixture_put(ann, "5", vector, DIM), 0);
 }
@@ -283,7 +266,7 @@ static void disturbed(void (*change)(struct ann *ann), bool exact, const char *i
 	new_filled(&fixture);
 	fixture.ann->scan_max = 0;
 	meddler.ann = fixture.ann;
-	vector_of(5, vector);
+	ann_numbered_vector(&numbered, 5, vector);
 	assert_int_equal(ann_search(fixture.ann, vector, 1, &spec, &answer, NULL), 0);
 	assert_true(meddler.asked > 0);
 	assert_int_equal(answer.first[1], 2);
@@ -316,15 +299,9 @@ static void test_linked_meanwhile(void **state)
 
 	(void)state;
 	ann_fixture_new(&fixture, ANN_L2, DIM, &(struct ann_opts){.threads = 1});
-	for (uint32_t i = 0; i < N; i++) {
-		char id[16];
-
-		vector_of(i, vector);
-		snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(ann_fixture_put(fixture.ann, id, vector, DIM), 0);
-	}
+	ann_numbered_fill(&numbered, fixture.ann, 0, N);
 	meddler.ann = fixture.ann;
-	vector_of(5, vector);
+	ann_numbered_vector(&numbered, 5, vector);
 	assert_int_equal(ann_search(fixture.ann, vector, 1, &spec, &answer, NULL), 0);
 	assert_true(meddler.asked > 1);
 	assert_int_equal(answer.first[1], 300);

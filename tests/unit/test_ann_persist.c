@@ -17,30 +17,11 @@
 #define N 900u
 
 static const struct ann_opts by_hand = {.threads = 1};
-
-static void vector_of(uint32_t i, float *vector)
-{
-	struct ann_random random = {i + 1};
-
-	ann_random_vector(&random, vector, DIM, 30);
-}
+static const struct ann_numbered numbered = {.dim = DIM, .centres = 30};
 
 static void put(struct ann *ann, uint32_t id, uint32_t version)
 {
-	float vector[DIM];
-	char name[16];
-
-	vector_of(id + 10000 * version, vector);
-	snprintf(name, sizeof(name), "%u", id);
-	assert_int_equal(ann_fixture_put(ann, name, vector, DIM), 0);
-}
-
-static void delete (struct ann *ann, uint32_t id)
-{
-	char name[16];
-
-	snprintf(name, sizeof(name), "%u", id);
-	assert_int_equal(ann_delete(ann, name, strlen(name)), 0);
+	ann_numbered_put(&numbered, ann, id, id + 10000 * version);
 }
 
 /* Ids first ... end - 1 find themselves at distance 0 through the graph. */
@@ -54,7 +35,7 @@ static void find_all(struct ann *ann, uint32_t first, uint32_t end, uint32_t ver
 		float vector[DIM];
 		char name[16];
 
-		vector_of(id + 10000 * version, vector);
+		ann_numbered_vector(&numbered, id + 10000 * version, vector);
 		snprintf(name, sizeof(name), "%u", id);
 		assert_int_equal(ann_search(ann, vector, 1, &spec, &answer, NULL), 0);
 		assert_int_equal(answer.first[1], 5);
@@ -76,8 +57,7 @@ static struct ann_stats stats_of(struct ann *ann)
 static void new_filled(struct ann_fixture *fixture, enum ann_metric metric)
 {
 	ann_fixture_new(fixture, metric, DIM, &by_hand);
-	for (uint32_t id = 0; id < N; id++)
-		put(fixture->ann, id, 0);
+	ann_numbered_fill(&numbered, fixture->ann, 0, N);
 	ann_fixture_index(fixture->ann);
 }
 
@@ -123,7 +103,7 @@ static void test_crash_after_flush(void **state)
 	new_filled(&fixture, ANN_L2);
 	assert_int_equal(ann_flush(fixture.ann), 0);
 	for (uint32_t id = 0; id < 100; id++)
-		delete (fixture.ann, id);
+		ann_numbered_delete(fixture.ann, id);
 	for (uint32_t id = 100; id < 150; id++)
 		put(fixture.ann, id, 1);
 	for (uint32_t id = N; id < N + 70; id++)
@@ -154,7 +134,7 @@ static void test_reused_slots(void **state)
 	new_filled(&fixture, ANN_L2);
 	assert_int_equal(ann_flush(fixture.ann), 0);
 	for (uint32_t id = 0; id < 500; id++)
-		delete (fixture.ann, id);
+		ann_numbered_delete(fixture.ann, id);
 	ann_fixture_index(fixture.ann);
 	assert_int_equal(stats_of(fixture.ann).tombstones, 0);
 	for (uint32_t id = 0; id < 500; id++)
@@ -291,7 +271,7 @@ static void test_other_bits_after_crash(void **state)
 	new_filled(&fixture, ANN_L2);
 	assert_int_equal(ann_flush(fixture.ann), 0);
 	for (uint32_t id = 0; id < 100; id++)
-		delete (fixture.ann, id);
+		ann_numbered_delete(fixture.ann, id);
 	for (uint32_t id = 100; id < 150; id++)
 		put(fixture.ann, id, 1);
 	reopen_with(&fixture, &opts, true);
@@ -438,7 +418,7 @@ static void test_read_only(void **state)
 	assert_int_equal(ann_flush(fixture.ann), 0);
 	for (uint32_t id = N; id < N + 30; id++)
 		put(fixture.ann, id, 0);
-	delete (fixture.ann, 0);
+	ann_numbered_delete(fixture.ann, 0);
 	ann_fixture_close(&fixture, true);
 	fixture.opts.background = true;
 	ann_fixture_open(&fixture, true);

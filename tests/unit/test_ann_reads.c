@@ -21,6 +21,7 @@
 #define QUERIES 20u
 
 static const struct ann_opts by_hand = {.threads = 1, .effort = EFFORT};
+static const struct ann_numbered numbered = {.dim = DIM, .centres = 200};
 
 /* A disk that counts: each call that reads the head is a round. */
 static struct {
@@ -56,25 +57,11 @@ static void count_from_now(struct ann_fixture *fixture)
 	disk.rounds = disk.pieces = disk.single = 0;
 }
 
-static void vector_of(uint32_t i, float *vector)
-{
-	struct ann_random random = {i + 1};
-
-	ann_random_vector(&random, vector, DIM, 200);
-}
-
 /* A published collection, opened again: everything is on disk alone. */
 static void new_stored(struct ann_fixture *fixture)
 {
 	ann_fixture_new(fixture, ANN_L2, DIM, &by_hand);
-	for (uint32_t i = 0; i < N; i++) {
-		float vector[DIM];
-		char id[16];
-
-		vector_of(i, vector);
-		snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(ann_fixture_put(fixture->ann, id, vector, DIM), 0);
-	}
+	ann_numbered_fill(&numbered, fixture->ann, 0, N);
 	ann_fixture_index(fixture->ann);
 	ann_fixture_reopen(fixture, false);
 	fixture->ann->scan_max = 0;
@@ -86,7 +73,7 @@ static void ask(struct ann_fixture *fixture, uint32_t i)
 	struct ann_answer answer;
 	float query[DIM];
 
-	vector_of(i, query);
+	ann_numbered_vector(&numbered, i, query);
 	assert_int_equal(ann_search(fixture->ann, query, 1, &spec, &answer, NULL), 0);
 	assert_int_equal(answer.first[1], K);
 	ann_answer_release(&answer);
@@ -171,7 +158,7 @@ static void ask_all(struct ann_fixture *fixture, char ids[QUERIES][512])
 		float query[DIM];
 		size_t len = 0;
 
-		vector_of(N + q, query);
+		ann_numbered_vector(&numbered, N + q, query);
 		assert_int_equal(ann_search(fixture->ann, query, 1, &spec, &answer, NULL), 0);
 		assert_int_equal(answer.first[1], K);
 		for (size_t i = 0; i < K; i++)
@@ -253,7 +240,7 @@ static void test_little_memory(void **state)
 
 		snprintf(id, sizeof(id), "%u", i * 7);
 		assert_int_equal(ann_delete(fixture.ann, id, strlen(id)), 0);
-		vector_of(N + 50 + i, vector);
+		ann_numbered_vector(&numbered, N + 50 + i, vector);
 		snprintf(id, sizeof(id), "x%u", i);
 		assert_int_equal(ann_fixture_put(fixture.ann, id, vector, DIM), 0);
 	}

@@ -23,33 +23,17 @@
 #define K 10u
 
 static const struct ann_opts by_hand = {.threads = 1, .effort = 40};
-
-static void vector_of(uint32_t i, float *vector)
-{
-	struct ann_random random = {i + 1};
-
-	ann_random_vector(&random, vector, DIM, CENTRES);
-}
+static const struct ann_numbered numbered = {.dim = DIM, .centres = CENTRES};
 
 /* Every tenth is deleted after it was linked; the last hundred are not linked. */
 static void new_filled(struct ann_fixture *fixture, enum ann_metric metric)
 {
-	char id[16];
-
 	ann_fixture_new(fixture, metric, DIM, &by_hand);
-	for (uint32_t i = 0; i < N; i++) {
-		float vector[DIM];
-
-		if (i == N - 100)
-			ann_fixture_index(fixture->ann);
-		vector_of(i, vector);
-		snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(ann_fixture_put(fixture->ann, id, vector, DIM), 0);
-	}
-	for (uint32_t i = 0; i < N - 100; i += 10) {
-		snprintf(id, sizeof(id), "%u", i);
-		assert_int_equal(ann_delete(fixture->ann, id, strlen(id)), 0);
-	}
+	ann_numbered_fill(&numbered, fixture->ann, 0, N - 100);
+	ann_fixture_index(fixture->ann);
+	ann_numbered_fill(&numbered, fixture->ann, N - 100, N);
+	for (uint32_t i = 0; i < N - 100; i += 10)
+		ann_numbered_delete(fixture->ann, i);
 	fixture->ann->scan_max = 0;
 }
 
@@ -191,7 +175,7 @@ static size_t right_of(struct ann *ann)
 		float query[DIM];
 		size_t n;
 
-		vector_of(q + 10 * N, query);
+		ann_numbered_vector(&numbered, q + 10 * N, query);
 		assert_int_equal(found(ann, query, true, truth), K);
 		n = found(ann, query, false, ids);
 		for (size_t i = 0; i < n; i++)
@@ -238,7 +222,7 @@ static void check_same(enum ann_metric metric)
 		snprintf(id, sizeof(id), "%u", i);
 		err = ann_get(to.ann, id, strlen(id), &entry, got);
 		assert_int_equal(err, i < N - 100 && i % 10 == 0 ? ERR_ABSENT : 0);
-		vector_of(i, want);
+		ann_numbered_vector(&numbered, i, want);
 		if (err == 0)
 			assert_memory_equal(got, want, sizeof(want));
 	}
