@@ -1,13 +1,11 @@
-/* fault_world.c - the operations, the model beside them, and the comparison. */
+/* fault_world.c - the operations and the model beside them. */
 #include "tests/support/fault_world.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define WORDS_MAX (FORMAT_VALUE_MAX / 4)
-#define GRAPH_PAGES 3u
-#define BLOB_PAGES 2u
+#include "tests/support/fault_compare.h"
 
 bool fault_world_wrong(struct fault_world *w, const char *format, ...)
 {
@@ -19,191 +17,6 @@ bool fault_world_wrong(struct fault_world *w, const char *format, ...)
 	(void)vsnprintf(w->why, sizeof(w->why), format, args); /* a cut text is accepted */
 	va_end(args);
 	return false;
-}
-
-/* --- values --- */
-
-size_t fault_world_name(uint32_t id, char name_out[32])
-{
-	/* of different lengths, so that records and entries differ in size */
-	return (size_t)sprintf(name_out, "vector-%.*s%u", (int)(id % 4) * 3, "longer-names",
-			       (unsigned)id);
-}
-
-/* The lowest byte varies little, so that pages are worth compressing. */
-void fault_world_value(const struct fault_world *w, uint32_t version, uint32_t *words_out)
-{
-	for (uint32_t i = 0; i < w->value_size / 4; i++)
-		words_out[i] = version << 8 | (i * 7 + version) % 16;
-}
-
-uint32_t fault_world_version(const struct fault_world *w, const uint32_t *words)
-{
-	uint32_t version = words[0] >> 8;
-
-	for (uint32_t i = 0; i < w->value_size / 4; i++)
-		if (words[i] != (version << 8 | (i * 7 + version) % 16))
-			return 0;
-	return version;
-}
-
-/* --- reading --- */
-
-static int read_id(struct fault_world *w, uint32_t id, struct fault_id *out)
-{
-	static uint32_t words[WORDS_MAX];
-	struct store_entry entry;
-	char name[32];
-	size_t len = fault_world_name(id, name);
-	int err;
-
-	memset(out, 0, sizeof(*out));
-	err = store_get(w->store, name, len, &entry, words);
-	if (err == ERR_ABSENT)
-		return 0;
-	if (err != 0)
-		return err;
-	out->version = fault_world_version(w, words);
-	out->mode = entry.attr.mode;
-	out->mtime_ns = entry.attr.mtime_ns;
-	if (out->version == 0)
-		(void)fault_world_wrong(w, "%s holds wrong bytes", name);
-	return 0;
-}
-
-static int read_list(struct fault_world *w, bool listed[FAULT_IDS])
-{
-	struct store_entry entries[3];
-	uint64_t cursors[3], cursor = 0;
-	size_t n = 3;
-	int err = 0;
-
-	memset(listed, 0, FAULT_IDS * sizeof(*listed));
-	while (err == 0 && n == 3) {
-		err = store_list(w->store, cursor, entries, cursors, 3, &n);
-		for (size_t i = 0; err == 0 && i < n; i++) {
-			char name[32];
-			uint32_t id = 0;
-
-			while (id < FAULT_IDS &&
-			       (fault_world_name(id, name) != entries[i].id_len ||
-				memcmp(name, entries[i].id, entries[i].id_len) != 0))
-				id++;
-			if (id == FAULT_IDS || listed[id])
-				(void)fault_world_wrong(w,
-							"the list has a strange id, or one twice");
-			else
-				listed[id] = true;
-			cursor = cursors[i];
-		}
-	}
-	return err;
-}
-
-int fault_world_observe(struct fault_world *w, struct fault_state *state_out)
-{
-	bool listed[FAULT_IDS];
-	int err = read_list(w, listed);
-	int listing = err;
-
-	w->unread = 0;
-	w->unlisted = err != 0;
-	for (uint32_t id = 0; id < FAULT_IDS; id++) {
-		int one = read_id(w, id, &state_out->ids[id]);
-
-		if (one != 0)
-			w->unread |= 1u << id;
-		if (one != 0 && err == 0)
-			err = one;
-		if (one == 0 && listing == 0 && listed[id] != (state_out->ids[id].version != 0))
-			(void)fault_world_wrong(w, "id %u: the list says %s, get says %s",
-						(unsigned)id, listed[id] ? "there" : "absent",
-						listed[id] ? "absent" : "there");
-	}
-	return err;
-}
-
-/* The published graph, right after opening: all of one version, or an error. */
-static int observe_graph(struct fault_world *w, struct fault_graph *graph_out)
-{
-	static uint32_t words[FORMAT_PAGE_MAX / 4];
-	uint32_t n = w->page_size / 4, version = 0, seen = 0;
-	int err = 0;
-
-	graph_out->lsn = store_graph_lsn(w->store);
-	graph_out->version = 0;
-	for (uint32_t s = STORE_GRAPH; s <= STORE_AUX; s++) {
-		uint32_t pages = store_pages(w->store, (enum store_space)s);
-
-		for (uint32_t p = 0; err == 0 && p < pages; p++) {
-			const void *page = words;
-
-			store_read_begin(w->store);
-			if (s == STORE_GRAPH)
-				err = store_page(w->store, p, &page);
-			else
-				err = store_blob_read(w->store, (enum store_space)s, p, words);
-			if (err == 0 && page != words)
-				memcpy(words, page, w->page_size);
-			store_read_end(w->store);
-			version = words[0] >> 8;
-			for (uint32_t i = 0; err == 0 && i < n; i++)
-				if (words[i] != (version << 8 | s << 4 | p))
-					return fault_world_wrong(w, "a graph page has wrong bytes");
-			if (err == 0 && seen++ > 0 && version != graph_out->version)
-				(void)fault_world_wrong(w, "the graph is mixed of two versions");
-			graph_out->version = version;
-		}
-	}
-	if (err == 0 && seen != 0 && seen != GRAPH_PAGES + 2 * BLOB_PAGES)
-		(void)fault_world_wrong(w, "the graph has %u pages", (unsigned)seen);
-	return err;
-}
-
-static bool same(const struct fault_state *a, const struct fault_state *b)
-{
-	return memcmp(a, b, sizeof(*a)) == 0;
-}
-
-static void describe(const struct fault_state *state, char *out)
-{
-	for (uint32_t id = 0; id < FAULT_IDS; id++)
-		out += sprintf(out, " %u", (unsigned)state->ids[id].version);
-}
-
-static bool is_allowed(struct fault_world *w, const struct fault_state *state)
-{
-	char got[200], want[200];
-
-	if (same(state, &w->now))
-		return true;
-	for (uint32_t i = 0; i < w->n_maybe; i++)
-		if (same(state, &w->maybe[i]))
-			return true;
-	for (uint32_t i = 0; w->may_lose && i < w->n_history; i++)
-		if (same(state, &w->history[i]))
-			return true;
-	describe(state, got);
-	describe(&w->now, want);
-	return fault_world_wrong(w, "holds%s, must hold%s or one of %u others", got, want,
-				 (unsigned)w->n_maybe);
-}
-
-static bool graph_is_allowed(struct fault_world *w, const struct fault_graph *graph)
-{
-	bool found = graph->version == w->graph.version && graph->lsn == w->graph.lsn;
-
-	/* a slot that a fault made unreadable may have been left for the older one */
-	if (*w->faulty && graph->version == w->graph_before.version &&
-	    graph->lsn == w->graph_before.lsn)
-		return true;
-	for (uint32_t i = 0; !found && i < w->n_graph_maybe; i++)
-		found = graph->version == w->graph_maybe[i].version &&
-			graph->lsn == w->graph_maybe[i].lsn;
-	return found ||
-	       fault_world_wrong(w, "graph of version %u lsn %llu, not %u lsn %llu",
-				 (unsigned)graph->version, (unsigned long long)graph->lsn,
-				 (unsigned)w->graph.version, (unsigned long long)w->graph.lsn);
 }
 
 /* --- the model --- */
@@ -261,7 +74,7 @@ static void note_dead(struct fault_world *w, int err, const struct store_put_res
 
 static void op_put(struct fault_world *w, char kind, uint32_t id)
 {
-	static uint32_t words[WORDS_MAX];
+	static uint32_t words[FAULT_WORDS_MAX];
 	struct store_put_result result = {.old_slot = STORE_NO_SLOT};
 	struct fault_state next = w->now;
 	struct fault_id *slot = &next.ids[id];
@@ -364,11 +177,11 @@ static void op_read(struct fault_world *w)
 	care(w, err);
 	if (err != 0 && !*w->faulty)
 		(void)fault_world_wrong(w, "reading failed without a fault: %s", err_str(err));
-	if (err == 0 && !same(&state, &w->shown)) {
+	if (err == 0 && !fault_state_same(&state, &w->shown)) {
 		char got[200], want[200];
 
-		describe(&state, got);
-		describe(&w->shown, want);
+		fault_state_describe(&state, got);
+		fault_state_describe(&w->shown, want);
 		(void)fault_world_wrong(w, "shows%s, must show%s", got, want);
 	}
 }
@@ -380,7 +193,7 @@ static int change_graph(struct fault_world *w, uint32_t version)
 	int err = 0;
 
 	store_read_begin(w->store);
-	for (uint32_t p = 0; err == 0 && p < GRAPH_PAGES; p++) {
+	for (uint32_t p = 0; err == 0 && p < FAULT_GRAPH_PAGES; p++) {
 		void *page;
 
 		err = store_page_change(w->store, p, &page);
@@ -405,7 +218,7 @@ static void op_graph(struct fault_world *w, bool give_up)
 	}
 	store_graph_freeze(w->store, &next.lsn);
 	for (uint32_t s = STORE_CODE; s <= STORE_AUX; s++) {
-		for (uint32_t p = 0; err == 0 && p < BLOB_PAGES; p++) {
+		for (uint32_t p = 0; err == 0 && p < FAULT_BLOB_PAGES; p++) {
 			for (uint32_t i = 0; i < w->page_size / 4; i++)
 				words[i] = next.version << 8 | s << 4 | p;
 			err = store_blob_write(w->store, (enum store_space)s, p, words);
@@ -485,12 +298,12 @@ static bool adopt(struct fault_world *w)
 	int err = fault_world_observe(w, &state);
 
 	if (err == 0)
-		err = observe_graph(w, &graph);
+		err = fault_observe_graph(w, &graph);
 	if (err != 0) {
 		care(w, err);
 		return false;
 	}
-	if (!is_allowed(w, &state) || !graph_is_allowed(w, &graph))
+	if (!fault_state_allowed(w, &state) || !fault_graph_allowed(w, &graph))
 		return false;
 	w->shown = state;
 	if (w->read_only)
