@@ -171,3 +171,32 @@ int store_fixture_fail(void *ctx, const char *call, uint64_t nth)
 	fault->hit = true;
 	return fault->result;
 }
+
+void store_fixture_expect_poisoned(struct store_fixture *fixture)
+{
+	struct store_attr attr = {0};
+	struct store_stats stats;
+
+	io_mem_set_fault(fixture->medium, NULL, NULL);
+	store_get_stats(fixture->store, &stats);
+	assert_true(stats.poisoned);
+	assert_true(store_read_only(fixture->store));
+	assert_int_equal(store_fixture_try_put(fixture, 1, 9), ERR_READONLY);
+	assert_int_equal(store_fixture_try_delete(fixture, 1), ERR_READONLY);
+	assert_int_equal(
+		store_rename(fixture->store, "vector-1", 8, "vector-9", 8, 0, NULL, NULL, NULL),
+		ERR_READONLY);
+	assert_int_equal(store_set_attr(fixture->store, "vector-1", 8, &attr, STORE_ATTR_MODE),
+			 ERR_READONLY);
+	assert_int_equal(store_slot_release(fixture->store, 0), ERR_READONLY);
+	assert_int_equal(store_sync(fixture->store), ERR_READONLY);
+	assert_int_equal(store_checkpoint(fixture->store), ERR_READONLY);
+	assert_int_equal(store_graph_begin(fixture->store), ERR_READONLY);
+	assert_int_equal(io_mem_calls(fixture->medium, "write"), 0);
+	assert_int_equal(io_mem_calls(fixture->medium, "sync"), 0);
+	assert_int_equal(io_mem_calls(fixture->medium, "commit_slot"), 0);
+	assert_int_equal(io_mem_calls(fixture->medium, "log_write"), 0);
+	assert_int_equal(io_mem_calls(fixture->medium, "log_sync"), 0);
+	store_fixture_expect(fixture, 1, 1);
+	store_fixture_expect(fixture, 2, 2);
+}

@@ -61,4 +61,10 @@ struct store_fixture_fault {
 };
 int store_fixture_fail(void *ctx, const char *call, uint64_t nth);
 
+/*
+ * Everything that writes is refused before it reaches the disk; vectors 1 and 2, of versions 1 and 2,
+ * can be read. Takes faults of the medium away.
+ */
+void store_fixture_expect_poisoned(struct store_fixture *fixture);
+
 #endif
