@@ -1,24 +1,33 @@
 #!/usr/bin/env bash
-# System calls on vectors of one page and of several: posix.c through a mount.
+# System calls on vectors of one page and of several, and on all else in the tree: posix_*.c through
+# a mount.
 set -u
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 tests_begin
 
-posix=${BUILD:-build/plain}/tests/mount/posix
-if [ ! -x "$posix" ]; then
-	posix=$scratch/posix
-	"${CC:-cc}" -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -O1 -Wall -Wextra -pthread \
-		-o "$posix" "$(dirname "$0")/posix.c" || exit 1
-fi
+helpers=${BUILD:-build/plain}/tests/mount
+subjects=(write names read readdir)
+for subject in "${subjects[@]}"; do
+	[ -x "$helpers/posix_$subject" ] || {
+		echo "$helpers/posix_$subject is missing: make mount-programs"
+		exit 1
+	}
+done
 
 for dim in 8 1500; do
 	ok "mount, $dim numbers" mount_store "$scratch/$dim.vecfs" "$M" "dim=$dim,metric=l2"
-	"$posix" "$M/vectors" "$dim" || failed=$((failed + 1))
+	for subject in "${subjects[@]}"; do
+		echo "# $subject, $dim numbers"
+		"$helpers/posix_$subject" "$M" "$dim" || failed=$((failed + 1))
+	done
 	ok "unmount" unmount_store "$M"
 done
 ok "mount, durability=close" mount_store "$scratch/close.vecfs" "$M" \
 	dim=8,metric=l2,durability=close
-"$posix" "$M/vectors" 8 >"$scratch/said" || fail "durability=close" "$(grep '^not ok' "$scratch/said")"
+for subject in "${subjects[@]}"; do
+	"$helpers/posix_$subject" "$M" 8 >"$scratch/said" ||
+		fail "durability=close, $subject" "$(grep '^not ok' "$scratch/said")"
+done
 ok "unmount" unmount_store "$M"
 tests_end
