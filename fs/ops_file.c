@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 
 #include "fs/attr.h"
 #include "fs/handle.h"
@@ -279,10 +280,15 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* --- setattr --- */
 
+/* A time that 64 bits of nanoseconds cannot hold, before 1677 or after 2262, becomes the nearest. */
 static int64_t time_of(const struct fs *fs, const struct stat *st, int to_set)
 {
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		return attr_now(fs);
+	if (st->st_mtim.tv_sec >= INT64_MAX / NS)
+		return INT64_MAX / NS * NS;
+	if (st->st_mtim.tv_sec <= INT64_MIN / NS)
+		return INT64_MIN / NS * NS;
 	return st->st_mtim.tv_sec * NS + st->st_mtim.tv_nsec;
 }
 
