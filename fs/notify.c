@@ -88,8 +88,7 @@ static void carry_out(struct notifier *notifier, struct notifier_errand *errand)
 {
 	struct item item = {.node = errand->node};
 
-	if (errand->names[0] == NULL && errand->names[1] == NULL)
-		tell(notifier, &item);
+	tell(notifier, &item);
 	for (int i = 0; i < 2; i++) {
 		item.name = errand->names[i];
 		item.len = item.name != NULL ? strlen(item.name) : 0;

@@ -35,8 +35,8 @@ void notifier_inode(struct notifier *notifier, uint64_t node);
 void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name, size_t len);
 
 /*
- * What must be done before a request is answered: the kernel looks two names (each may be NULL) below
- * node up anew; without names, it asks again for attributes of the node. Then `then` is called, on the
+ * What must be done before a request is answered: the kernel asks again for attributes of the node and
+ * looks two names (each may be NULL) below it up anew. Then `then` is called, on the
  * notifier's thread; it answers the request. So the thread of the request need not wait. Never
  * dropped; when the notifier has stopped, `then` is called at once. To be made before the work, so
  * that the work need not be undone: NULL is out of memory.

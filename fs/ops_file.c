@@ -174,6 +174,8 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t perm
 			forsake(&r, handle);
 		return;
 	}
+	if (r.node->kind == NODE_JSON)
+		notifier_inode(r.fs->notifier, NODE_VECTORS); /* has changed its time as well */
 	fill_info(fi, handle, &cache);
 	ops_entry_param(&entry, &param);
 	if (fuse_reply_create(req, &param, fi) != 0) {
@@ -397,6 +399,8 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	rc = change(&r, st, to_set, fi != NULL ? handle_of(fi) : NULL);
 	if (rc == 0)
 		rc = attr_node(r.fs, r.node, &after);
+	if (rc == 0 && r.node->kind == NODE_JSON)
+		notifier_inode(r.fs->notifier, NODE_VECTORS); /* their attributes are the same */
 	if (rc == 0 && r.node->kind == NODE_TEXT) {
 		if (fi != NULL)
 			after.st_size = (off_t)handle_text_size(handle_of(fi));
