@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/attr.h"
 #include "fs/daemon.h"
@@ -146,6 +147,31 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 		ops_fail(&r, rc);
 	else
 		fuse_reply_attr(req, &st, ops_attr_timeout(r.node));
+}
+
+/*
+ * access(2), when the kernel does not decide by itself (default_permissions). Only who mounted gets here,
+ * and may read and write each vector; what can only be read, or only be written, is refused as open() is.
+ */
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	struct ops_request r;
+	struct stat st;
+	unsigned may = R_OK | W_OK;
+	int rc;
+
+	if (!ops_begin(&r, req, "access", STATUS_OP_getattr, ino, NULL))
+		return;
+	rc = attr_node(r.fs, r.node, &st);
+	if (rc == 0 && r.node->kind != NODE_VECTOR && r.node->kind != NODE_TEXT &&
+	    !S_ISDIR(st.st_mode))
+		may = st.st_mode >> 6 & 7;
+	if (rc == 0 && (S_ISDIR(st.st_mode) || (st.st_mode & 0111) != 0))
+		may |= X_OK;
+	if (rc != 0)
+		ops_fail(&r, rc);
+	else
+		fuse_reply_err(req, (unsigned)mask & ~may & 7 ? EACCES : 0);
 }
 
 /*
@@ -412,6 +438,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.forget = op_forget,
 	.forget_multi = op_forget_multi,
 	.getattr = op_getattr,
+	.access = op_access,
 	.setattr = ops_setattr,
 	.mknod = op_mknod,
 	.mkdir = op_mkdir,
