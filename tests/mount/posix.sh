@@ -7,7 +7,7 @@ set -u
 tests_begin
 
 helpers=${BUILD:-build/plain}/tests/mount
-subjects=(write names read readdir)
+subjects=(open write names attr read copy tree readdir)
 for subject in "${subjects[@]}"; do
 	[ -x "$helpers/posix_$subject" ] || {
 		echo "$helpers/posix_$subject is missing: make mount-programs"

@@ -27,6 +27,18 @@ void check(bool good, const char *what, int line)
 	failures++;
 }
 
+/* What another program left. */
+static void remove_all(void)
+{
+	DIR *dir = opendir(".");
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		(void)unlink(entry->d_name); /* "." and ".." stay */
+	if (dir != NULL)
+		closedir(dir);
+}
+
 void cases_begin(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -38,6 +50,7 @@ void cases_begin(int argc, char **argv)
 	size = dim * sizeof(float);
 	if (dim < 8 || dim > CASES_DIM_MAX)
 		exit(2);
+	remove_all();
 	for (size_t i = 0; i < dim; i++) {
 		first[i] = (float)i;
 		second[i] = (float)(10000 + i);

@@ -23,7 +23,7 @@ void check(bool good, const char *what, int line);
 /* The call fails with that errno. */
 #define REFUSED(call, number, what) CHECK((call) < 0 && errno == (number), what)
 
-/* Reads the arguments and goes to vectors/; ends the program when they are wrong. */
+/* Reads the arguments, goes to vectors/ and removes all in it; ends the program when they are wrong. */
 void cases_begin(int argc, char **argv);
 /* The exit status. */
 int cases_end(void);
