@@ -27,8 +27,7 @@ void check(bool good, const char *what, int line)
 	failures++;
 }
 
-/* What another program left. */
-static void remove_all(void)
+void cases_clear(void)
 {
 	DIR *dir = opendir(".");
 	struct dirent *entry;
@@ -50,7 +49,7 @@ void cases_begin(int argc, char **argv)
 	size = dim * sizeof(float);
 	if (dim < 8 || dim > CASES_DIM_MAX)
 		exit(2);
-	remove_all();
+	cases_clear();
 	for (size_t i = 0; i < dim; i++) {
 		first[i] = (float)i;
 		second[i] = (float)(10000 + i);

@@ -25,6 +25,8 @@ void check(bool good, const char *what, int line);
 
 /* Reads the arguments, goes to vectors/ and removes all in it; ends the program when they are wrong. */
 void cases_begin(int argc, char **argv);
+/* Removes all vectors. */
+void cases_clear(void);
 /* The exit status. */
 int cases_end(void);
 
