@@ -150,6 +150,33 @@ static int put(struct fs *fs, struct handle *handle, struct call *call)
 	return rc;
 }
 
+/*
+ * Others have committed since the bytes were fetched: what was not written here is as they left it.
+ * Caller holds `names` and the stripe.
+ */
+static int merge(struct fs *fs, struct handle *handle)
+{
+	struct vecfile *file = &handle->vector;
+	struct node *node = handle->node;
+	struct store_entry entry;
+	uint8_t *stored = NULL;
+	int rc;
+
+	if (!file->patch || file->scattered || inode_is_loose(fs->inodes, node) ||
+	    file->version == inode_version(fs->inodes, node))
+		return 0;
+	stored = mem_alloc(file->len);
+	if (stored == NULL)
+		return ERR_NOMEM;
+	rc = ann_get(fs->ann, node->name, node->name_len, &entry, (float *)(void *)stored);
+	if (rc == 0) {
+		memcpy(file->bytes, stored, file->low);
+		memcpy(file->bytes + file->high, stored + file->high, file->len - file->high);
+	}
+	mem_free(stored);
+	return rc;
+}
+
 static int commit(struct fs *fs, struct handle *handle, bool in_write, struct call *call)
 {
 	struct vecfile *file = &handle->vector;
@@ -158,7 +185,9 @@ static int commit(struct fs *fs, struct handle *handle, bool in_write, struct ca
 
 	inode_names_read(fs->inodes);
 	inode_stripe_lock(fs->inodes, node);
-	rc = put(fs, handle, call);
+	rc = merge(fs, handle);
+	if (rc == 0)
+		rc = put(fs, handle, call);
 	inode_stripe_unlock(fs->inodes, node);
 	inode_names_unlock(fs->inodes);
 	if (rc != 0)

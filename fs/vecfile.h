@@ -7,7 +7,8 @@
  * States:
  *   clean  the bytes are the stored ones, or nothing yet; fetched again when the node has moved on
  *   dirty  bytes were written that are not committed. They begin with the stored vector (`patch`) or
- *          with nothing: after O_TRUNC, truncation to 0, and in a new file
+ *          with nothing: after O_TRUNC, truncation to 0, and in a new file. A patch of one piece
+ *          changes that piece of what is stored when it is committed
  * When a write commits:
  *   1. bytes 0 ... dim * 4 have been written, in pieces that touch: at once
  *   2. a patch somewhere inside: at once; but if it is refused and ends inside a number, the rest of

@@ -140,6 +140,19 @@ static void test_parts(void)
 	CHECK(pwrite(fd, second, half, 0) == (ssize_t)half && close(fd) == 0 && close(other) == 0,
 	      "the beginning by another");
 	CHECK(holds("v", second), "both changes are there");
+	fd = open("v", O_WRONLY);
+	other = open("v", O_WRONLY);
+	CHECK(pwrite(fd, first, half, 0) == (ssize_t)half, "the beginning, which waits");
+	CHECK(pwrite(other, (char *)first + half, size - half, (off_t)half) ==
+			      (ssize_t)(size - half) &&
+		      close(other) == 0,
+	      "the end by another descriptor");
+	CHECK(close(fd) == 0 && holds("v", first), "both changes are there when it is closed");
+	fd = open("v", O_WRONLY);
+	CHECK(pwrite(fd, second, half, 0) == (ssize_t)half && unlink("v") == 0 && close(fd) == 0 &&
+		      is_absent("v"),
+	      "a change that waits for a removed vector");
+	store("v", second);
 	fd = open("v", O_WRONLY | O_APPEND);
 	REFUSED(pwrite(fd, first, 4, 0), EFBIG, "pwrite with O_APPEND appends");
 	CHECK(close(fd) == 0 && holds("v", second), "the vector stays");
