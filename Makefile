@@ -169,6 +169,11 @@ bench-mmap: all claims-programs ## of these, mapped files against read calls
 bench-write: all bench-programs ## write rate against a FUSE file system that does nothing
 	$(quiet)scripts/bench-write $(BENCH_ARGS)
 
+.PHONY: bench-fs
+bench-fs: ## everyday operations beside a FUSE file system that does nothing; writes docs/benchmarks/
+	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN= all $(addprefix build/plain/tests/bench/,nullfs fs_ops)
+	$(quiet)scripts/bench-fs $(BENCH_ARGS)
+
 .PHONY: test-mutants
 test-mutants: all unit-programs outer-programs ## defects put into copies of the source: each must be caught
 	$(quiet)scripts/mutants $(MUTANTS)
@@ -239,7 +244,7 @@ store-test-programs: $(call programs,$(filter tests/unit/test_store_% tests/tort
 thread-programs: $(call programs,$(filter %_concurrent.c,$(unit_src)))
 mount-programs: $(call programs,$(filter tests/mount/%,$(outer_src)))
 outer-programs: $(call programs,$(outer_src)) $(B)/tests/crash/faultfs
-bench-programs: $(call programs,$(bench_src)) $(addprefix $(B)/tests/bench/,nullfs write_files \
+bench-programs: $(call programs,$(bench_src)) $(addprefix $(B)/tests/bench/,nullfs fs_ops write_files \
 	write_vectors)
 claims-programs: $(B)/tests/bench/claims
 compare-programs: $(call programs,tests/bench/compare.c tests/bench/report.c tests/bench/large.c)
@@ -293,6 +298,9 @@ $(B)/tests/bench/bench_durability: $(call objects,$(addprefix tests/bench/,durab
 $(B)/tests/bench/nullfs $(B)/tests/crash/faultfs: %: %.o $(libstore)
 	$(link) $(fuse_libs)
 $(B)/tests/bench/write_files: $(B)/tests/bench/write_files.o $(B)/tests/demo/idx.o $(libstore)
+	$(link) $(libs)
+$(B)/tests/bench/fs_ops: $(call objects,$(addprefix tests/bench/,fs_ops.c synth.c)) $(libann) \
+		$(libstore)
 	$(link) $(libs)
 $(B)/tests/bench/write_vectors: $(call objects,$(addprefix tests/bench/,write_vectors.c \
 	durability.c)) $(libstore)
@@ -353,5 +361,5 @@ commands:
 .DELETE_ON_ERROR:
 -include $(compare_cxx:%.cpp=$(B)/%.d) $(patsubst %.o,%.d,$(call objects,$(store_src) $(ann_src) $(fs_src) $(support_src) \
 	$(unit_src) $(outer_src) $(bench_src) $(claims_src) $(compare_src) $(report_src) $(demo_src) $(fuzz_src) $(fuzz_support) \
-	$(addprefix tests/bench/,nullfs.c write_files.c write_vectors.c durability.c \
+	$(addprefix tests/bench/,nullfs.c fs_ops.c write_files.c write_vectors.c durability.c \
 	group_commit.c large.c)))

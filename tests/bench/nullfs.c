@@ -1,25 +1,34 @@
 /*
- * nullfs.c - a FUSE file system that does nothing: the ceiling that make bench-write compares with.
+ * nullfs.c - a FUSE file system that does nothing: the ceiling that make bench-write and make bench-fs
+ * compare with.
  *
- * One folder. It keeps names and sizes, so that a file once created is found, and throws written
- * bytes away. Everything that costs trips to the kernel is as in vecfs: low-level API, many
- * threads, direct I/O on files open for writing, long timeouts, writes of up to 1 MiB, no extended
- * attributes. Stays in the foreground; ends when unmounted.
+ * One folder. It keeps names and sizes, so that a file once created is found; written bytes it throws
+ * away, and zeros are read. Everything that costs trips to the kernel is as in vecfs: low-level API,
+ * many threads, direct I/O on files open for writing, files open for reading kept by the kernel and
+ * closed without a word, listings with attributes when the kernel wants them, long timeouts, writes of
+ * up to 1 MiB, no extended attributes. A name longer than an id can be is a question, as it is below
+ * query/ in vecfs: the kernel may keep it for a second, and the answer is always the same. Stays in the
+ * foreground; ends when unmounted.
  *
- *   nullfs MOUNTPOINT
+ *   nullfs MOUNTPOINT [COUNT SIZE]    with files "0" to COUNT - 1 of SIZE bytes in it
  *
  * Invariants:
- * 1. Entry i of the table has inode i + 2; entries are never reused.
+ * 1. Entry i of the table has inode i + 2; entries are never reused. Questions have inodes from
+ *    QUESTIONS on.
  * 2. buckets[hash & mask] chains live entries through next; 0 ends a chain, else entry + 1.
  * Locks: one, names.lock, for everything in struct names.
  */
 #define FUSE_USE_VERSION 35
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,9 +37,19 @@
 
 #define LONG_TIMEOUT 86400.0
 #define MAX_WRITE (1u << 20)
+#define QUESTION_TIMEOUT 1.0
 #define NAME_LONGEST 255
+#define QUESTIONS (1ull << 40)
+#define READ_MOST (1u << 17)
 
-enum { BUCKETS = 1 << 17, MASK = BUCKETS - 1 };
+enum { BUCKETS = 1 << 20, MASK = BUCKETS - 1 };
+
+/* As long as ten lines of an answer are. */
+static const char answer[] = "1000\t0.123456789\n1001\t0.123456789\n1002\t0.123456789\n"
+			     "1003\t0.123456789\n1004\t0.123456789\n1005\t0.123456789\n"
+			     "1006\t0.123456789\n1007\t0.123456789\n1008\t0.123456789\n"
+			     "1009\t0.123456789\n";
+static const char zeros[READ_MOST];
 
 struct entry {
 	char *name; /* NULL once removed */
@@ -44,7 +63,13 @@ struct names {
 	size_t count, cap;
 	uint32_t buckets[BUCKETS];
 	struct timespec born; /* set before the first request */
+	_Atomic uint64_t questions;
 };
+
+static bool is_file(fuse_ino_t ino)
+{
+	return ino != FUSE_ROOT_ID && ino < QUESTIONS;
+}
 
 static uint32_t hash_of(const char *name)
 {
@@ -81,18 +106,44 @@ static fuse_ino_t add(struct names *names, const char *name)
 	return (fuse_ino_t)names->count + 1;
 }
 
-/* Needs the lock. */
-static int drop(struct names *names, const char *name)
+/* Takes a name away; the entry that had it, or 0. Needs the lock. */
+static uint32_t drop(struct names *names, const char *name)
 {
 	uint32_t *link = &names->buckets[hash_of(name) & MASK];
+	uint32_t at = 0;
 
 	while (*link != 0 && strcmp(names->entries[*link - 1].name, name) != 0)
 		link = &names->entries[*link - 1].next;
-	if (*link == 0)
+	at = *link;
+	if (at == 0)
+		return 0;
+	mem_free(names->entries[at - 1].name);
+	names->entries[at - 1].name = NULL;
+	*link = names->entries[at - 1].next;
+	return at;
+}
+
+/* Needs the lock. */
+static int move(struct names *names, const char *name, const char *new_name)
+{
+	uint32_t *bucket = &names->buckets[hash_of(new_name) & MASK];
+	char *copy = NULL;
+	uint32_t at;
+
+	if (strcmp(name, new_name) == 0)
+		return find(names, name) != 0 ? 0 : ENOENT;
+	copy = mem_strdup(new_name);
+	if (copy == NULL)
+		return ENOMEM;
+	at = drop(names, name);
+	if (at == 0) {
+		mem_free(copy);
 		return ENOENT;
-	mem_free(names->entries[*link - 1].name);
-	names->entries[*link - 1].name = NULL;
-	*link = names->entries[*link - 1].next;
+	}
+	(void)drop(names, new_name); /* there may be none */
+	names->entries[at - 1].name = copy;
+	names->entries[at - 1].next = *bucket;
+	*bucket = at;
 	return 0;
 }
 
@@ -108,7 +159,7 @@ static void fill_attr(const struct names *names, fuse_ino_t ino, struct stat *at
 	attr->st_ctim = names->born;
 	attr->st_nlink = ino == FUSE_ROOT_ID ? 2 : 1;
 	attr->st_mode = ino == FUSE_ROOT_ID ? S_IFDIR | 0755 : S_IFREG | 0644;
-	if (ino != FUSE_ROOT_ID)
+	if (is_file(ino))
 		attr->st_size = names->entries[ino - 2].size;
 }
 
@@ -124,7 +175,15 @@ static void fill_entry(const struct names *names, fuse_ino_t ino, struct fuse_en
 
 static void do_init(void *userdata, struct fuse_conn_info *conn)
 {
+	const unsigned wanted = FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+				FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ |
+				FUSE_CAP_AUTO_INVAL_DATA;
+	const unsigned unwanted = FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC |
+				  FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_SPLICE_READ |
+				  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
+
 	(void)userdata; /* part of the signature */
+	conn->want = (conn->want & ~unwanted) | (conn->capable & wanted);
 	conn->max_write = MAX_WRITE;
 }
 
@@ -136,9 +195,14 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	(void)parent; /* there is one folder */
 	pthread_mutex_lock(&names->lock);
-	ino = find(names, name);
+	if (strlen(name) > NAME_LONGEST)
+		ino = QUESTIONS + atomic_fetch_add(&names->questions, 1);
+	else
+		ino = find(names, name);
 	if (ino != 0)
 		fill_entry(names, ino, &entry);
+	if (ino >= QUESTIONS)
+		entry.entry_timeout = QUESTION_TIMEOUT;
 	pthread_mutex_unlock(&names->lock);
 	if (ino == 0)
 		fuse_reply_err(req, ENOENT);
@@ -187,8 +251,13 @@ static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino; /* all files are alike */
-	fi->direct_io = 1;
+	bool reader = (fi->flags & O_ACCMODE) == O_RDONLY;
+
+	fi->keep_cache = reader && is_file(ino);
+	fi->direct_io = !fi->keep_cache;
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 11)
+	fi->noflush = reader;
+#endif
 	fuse_reply_open(req, fi);
 }
 
@@ -225,24 +294,105 @@ static void do_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void do_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct names *names = fuse_req_userdata(req);
-	int error;
+	uint32_t at;
 
 	(void)parent; /* there is one folder */
 	pthread_mutex_lock(&names->lock);
-	error = drop(names, name);
+	at = drop(names, name);
+	pthread_mutex_unlock(&names->lock);
+	fuse_reply_err(req, at != 0 ? 0 : ENOENT);
+}
+
+static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+		      const char *new_name, unsigned flags)
+{
+	struct names *names = fuse_req_userdata(req);
+	int error;
+
+	(void)parent; /* there is one folder */
+	(void)new_parent;
+	(void)flags; /* nobody asks for more than a rename */
+	pthread_mutex_lock(&names->lock);
+	error = move(names, name, new_name);
 	pthread_mutex_unlock(&names->lock);
 	fuse_reply_err(req, error);
 }
 
-/* Every file is empty. */
+/* As in vecfs, truncating by O_TRUNC leaves the size until something is written. */
+static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+		       struct fuse_file_info *fi)
+{
+	(void)attr; /* all files are alike */
+	(void)to_set;
+	do_getattr(req, ino, fi);
+}
+
 static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
-	(void)ino;
-	(void)size;
-	(void)offset;
+	struct names *names = fuse_req_userdata(req);
+	const char *bytes = is_file(ino) ? zeros : answer;
+	off_t have = sizeof(answer) - 1;
+
+	(void)fi; /* part of the signature */
+	if (is_file(ino)) {
+		pthread_mutex_lock(&names->lock);
+		have = names->entries[ino - 2].size;
+		pthread_mutex_unlock(&names->lock);
+	}
+	have = offset < have ? have - offset : 0;
+	if ((off_t)size > have)
+		size = (size_t)have;
+	if (size > READ_MOST)
+		size = READ_MOST;
+	fuse_reply_buf(req, is_file(ino) ? bytes : bytes + (size > 0 ? offset : 0), size);
+}
+
+/* --- listing: a cookie is the number of entries that were looked at --- */
+
+static void list(fuse_req_t req, size_t size, off_t offset, bool plus)
+{
+	struct names *names = fuse_req_userdata(req);
+	char *buf = mem_alloc(size);
+	struct fuse_entry_param entry;
+	size_t at = 0, need = 0;
+
+	if (buf == NULL) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	pthread_mutex_lock(&names->lock);
+	for (size_t i = (size_t)offset; i < names->count; i++, at += need) {
+		need = 0;
+		if (names->entries[i].name == NULL)
+			continue;
+		fill_entry(names, (fuse_ino_t)i + 2, &entry);
+		need = plus ? fuse_add_direntry_plus(req, buf + at, size - at,
+						     names->entries[i].name, &entry, (off_t)i + 1) :
+			      fuse_add_direntry(req, buf + at, size - at, names->entries[i].name,
+						&entry.attr, (off_t)i + 1);
+		if (need > size - at)
+			break;
+	}
+	pthread_mutex_unlock(&names->lock);
+	fuse_reply_buf(req, buf, at);
+	mem_free(buf);
+}
+
+static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		       struct fuse_file_info *fi)
+{
+	(void)ino; /* there is one folder */
 	(void)fi;
-	fuse_reply_buf(req, NULL, 0);
+	list(req, size, offset, false);
+}
+
+static void do_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+			   struct fuse_file_info *fi)
+{
+	(void)ino; /* there is one folder */
+	(void)fi;
+	list(req, size, offset, true);
 }
 
 static const struct fuse_lowlevel_ops operations = {
@@ -256,6 +406,10 @@ static const struct fuse_lowlevel_ops operations = {
 	.flush = do_flush,
 	.release = do_release,
 	.unlink = do_unlink,
+	.rename = do_rename,
+	.setattr = do_setattr,
+	.readdir = do_readdir,
+	.readdirplus = do_readdirplus,
 };
 
 static int serve(struct names *names, const char *mountpoint)
@@ -280,17 +434,32 @@ out:
 	return result;
 }
 
+/* The files that are there from the beginning. */
+static int prepare(struct names *names, size_t count, off_t size)
+{
+	char name[32];
+
+	for (size_t i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "%zu", i);
+		if (add(names, name) == 0)
+			return -1;
+		names->entries[i].size = size;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct names names = {.lock = PTHREAD_MUTEX_INITIALIZER};
-	int result;
+	int result = -1;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: nullfs MOUNTPOINT\n");
+	if (argc != 2 && argc != 4) {
+		fprintf(stderr, "usage: nullfs MOUNTPOINT [COUNT SIZE]\n");
 		return 2;
 	}
 	clock_gettime(CLOCK_REALTIME, &names.born);
-	result = serve(&names, argv[1]);
+	if (argc == 2 || prepare(&names, strtoul(argv[2], NULL, 10), atol(argv[3])) == 0)
+		result = serve(&names, argv[1]);
 	for (size_t i = 0; i < names.count; i++)
 		mem_free(names.entries[i].name);
 	mem_free(names.entries);
