@@ -260,7 +260,10 @@ static int lookup_query(struct fs *fs, struct node *parent, const char *name, si
 		rc = attr_node(fs, entry->node, &entry->st);
 	}
 	if (rc == ERR_LIMIT)
-		rc = err_set(&call->msg, ERR_LIMIT, "too many names below /query are in use");
+		rc = err_set(&call->msg, ERR_LIMIT,
+			     "%u names below /query, or %llu MiB of them, are in use: close "
+			     "some",
+			     INODE_QUERY_HARD, (unsigned long long)INODE_QUERY_BYTES >> 20);
 	mem_free(query.spec);
 	query_vector_release(&query.vector);
 	entry->timeout = TIMEOUT_QUERY;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "ann/ann.h"
+#include "fs/buffered.h"
 #include "fs/status.h"
 
 struct daemon; /* daemon.h */
@@ -49,7 +50,7 @@ struct fs {
 	struct store_open_report opened; /* what opening the store did */
 	uint32_t uid, gid;		 /* who mounted: owner of everything but vectors */
 	uint64_t start_ns;		 /* STORE_CLOCK_REALTIME at mount: times of virtual files */
-	_Atomic uint64_t buffered_bytes; /* of all open handles, bounded */
+	struct buffered buffered;	 /* what all open files hold, bounded */
 	pthread_mutex_t handles_lock;	 /* a leaf */
 	struct handle *handles;		 /* all that are open; guarded by handles_lock */
 };

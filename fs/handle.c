@@ -3,7 +3,6 @@
  */
 #include "fs/handle.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,25 +15,20 @@
 
 #define CONTROL_LINE_MAX 4096u
 
+/* What tells what is the matter, and what could help, is not kept from anybody. */
+static bool tells(const struct node *node)
+{
+	return node->kind == NODE_METRICS || node->kind == NODE_ERRORS ||
+	       node->kind == NODE_CONFIG || node->kind == NODE_CONTROL;
+}
+
 int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct err_msg *msg)
 {
-	uint64_t more = 0;
-
 	bytes += handle->text_cap;
-	more = bytes > handle->reserved ? bytes - handle->reserved : 0;
-	if (bytes > HANDLE_BYTES_MAX && more > 0)
+	if (bytes > HANDLE_BYTES_MAX && bytes > handle->reserved)
 		return err_set(msg, ERR_TOO_BIG, "more than %llu MiB in one open file",
 			       HANDLE_BYTES_MAX >> 20);
-	if (more > 0 && atomic_fetch_add(&fs->buffered_bytes, more) + more > HANDLE_TOTAL_MAX) {
-		atomic_fetch_sub(&fs->buffered_bytes, more);
-		return err_set(msg, ERR_NOMEM,
-			       "all open files together hold more than %llu MiB: close some",
-			       HANDLE_TOTAL_MAX >> 20);
-	}
-	if (bytes < handle->reserved)
-		atomic_fetch_sub(&fs->buffered_bytes, handle->reserved - bytes);
-	handle->reserved = bytes;
-	return 0;
+	return buffered_change(&fs->buffered, &handle->reserved, bytes, tells(handle->node), msg);
 }
 
 int handle_grow(struct fs *fs, struct handle *handle, uint8_t **bytes, size_t *cap_out, size_t cap,
@@ -116,13 +110,20 @@ static int make_text(struct fs *fs, const struct node *node, struct call *call, 
 }
 
 static int new_handle(struct fs *fs, enum handle_kind kind, struct node *node,
-		      const struct handle_mode *mode, struct handle **handle_out)
+		      const struct handle_mode *mode, struct call *call, struct handle **handle_out)
 {
-	struct handle *handle = mem_zalloc(1, sizeof(*handle));
+	struct handle *handle = NULL;
+	int rc = buffered_open(&fs->buffered, tells(node), &call->msg);
 
-	*handle_out = handle;
-	if (handle == NULL)
+	*handle_out = NULL;
+	if (rc != 0)
+		return rc;
+	handle = mem_zalloc(1, sizeof(*handle));
+	if (handle == NULL) {
+		buffered_close(&fs->buffered);
 		return ERR_NOMEM;
+	}
+	*handle_out = handle;
 	waiting_init(&handle->lock);
 	handle->kind = kind;
 	handle->node = node;
@@ -158,6 +159,7 @@ static void free_handle(struct fs *fs, struct handle *handle)
 	namedfile_release(fs, &handle->named);
 	waiting_release(&handle->lock);
 	mem_free(handle);
+	buffered_close(&fs->buffered);
 }
 
 static int fill(struct fs *fs, struct handle *handle, const struct handle_mode *mode,
@@ -167,9 +169,9 @@ static int fill(struct fs *fs, struct handle *handle, const struct handle_mode *
 
 	if (handle->kind == HANDLE_VECTOR)
 		return vecfile_open(fs, handle, mode->write && mode->truncate,
-				    mode->read && !(mode->write && mode->truncate));
+				    mode->read && !(mode->write && mode->truncate), &call->msg);
 	if (handle->kind == HANDLE_JSON)
-		return jsonfile_open(fs, handle, mode->write && mode->truncate);
+		return jsonfile_open(fs, handle, mode->write && mode->truncate, &call->msg);
 	if (handle->kind == HANDLE_NAMED)
 		return namedfile_open(fs, handle);
 	if (handle->kind != HANDLE_TEXT)
@@ -217,7 +219,7 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 	if (kind == HANDLE_JSON)
 		node = node->parent;
 	inode_opened(fs->inodes, node);
-	rc = new_handle(fs, kind, node, mode, &handle);
+	rc = new_handle(fs, kind, node, mode, call, &handle);
 	if (rc == 0)
 		rc = fill(fs, handle, mode, call);
 	if (rc != 0) {
@@ -236,12 +238,12 @@ int handle_create(struct fs *fs, enum handle_kind kind, struct node *node,
 		  const struct handle_mode *mode, struct call *call, struct handle **handle_out,
 		  struct handle_cache *cache_out)
 {
-	int rc = new_handle(fs, kind, node, mode, handle_out);
+	int rc = new_handle(fs, kind, node, mode, call, handle_out);
 
 	if (rc == 0 && kind == HANDLE_JSON)
-		rc = jsonfile_open(fs, *handle_out, true);
+		rc = jsonfile_open(fs, *handle_out, true, &call->msg);
 	else if (rc == 0)
-		rc = vecfile_open(fs, *handle_out, true, false);
+		rc = vecfile_open(fs, *handle_out, true, false, &call->msg);
 	if (rc != 0) {
 		free_handle(fs, *handle_out);
 		*handle_out = NULL;
@@ -304,7 +306,7 @@ int handle_read(struct fs *fs, struct handle *handle, uint64_t offset, size_t si
 	waiting_lock(&handle->lock, call, false);
 	switch (handle->kind) {
 	case HANDLE_VECTOR:
-		rc = vecfile_read(fs, handle);
+		rc = vecfile_read(fs, handle, &call->msg);
 		if (rc == 0)
 			slice(handle->vector.bytes, handle->vector.len, offset, size, bytes_out,
 			      len_out);

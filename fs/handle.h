@@ -21,8 +21,7 @@
 #include "fs/vecfile.h"
 #include "fs/waiting.h"
 
-#define HANDLE_BYTES_MAX (64ull << 20)	/* of one handle */
-#define HANDLE_TOTAL_MAX (256ull << 20) /* of all handles of a mount */
+#define HANDLE_BYTES_MAX (64ull << 20) /* of one handle; buffered.h has those of all */
 
 enum handle_kind {
 	HANDLE_TEXT,	/* a text made at open: README, status, an answer */
@@ -39,7 +38,7 @@ struct handle {
 	struct handle *next, **back; /* in fs->handles; guarded by its lock */
 	bool readable, writable, append;
 	struct waiting lock;
-	size_t reserved; /* guarded by lock; bytes counted in fs->buffered_bytes */
+	size_t reserved; /* guarded by lock; bytes counted in fs->buffered */
 	char *text;	 /* HANDLE_TEXT: owned, fixed; HANDLE_NAMED: guarded by lock */
 	size_t text_len;
 	struct vecfile vector; /* HANDLE_VECTOR, HANDLE_JSON; guarded by lock */

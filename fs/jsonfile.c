@@ -80,11 +80,11 @@ static void empty(struct jsonfile *file)
 	file->dirty = false;
 }
 
-int jsonfile_open(struct fs *fs, struct handle *handle, bool fresh)
+int jsonfile_open(struct fs *fs, struct handle *handle, bool fresh, struct err_msg *msg)
 {
 	struct vecfile *vector = &handle->vector;
 	struct jsonfile *file = &handle->json;
-	int rc = vecfile_open(fs, handle, fresh, !fresh);
+	int rc = vecfile_open(fs, handle, fresh, !fresh, msg);
 
 	file->growing = fresh || vector->len == 0;
 	if (rc != 0 || vector->len == 0)

@@ -31,7 +31,7 @@ struct jsonfile {
 };
 
 /* fresh: it begins empty. */
-int jsonfile_open(struct fs *fs, struct handle *handle, bool fresh);
+int jsonfile_open(struct fs *fs, struct handle *handle, bool fresh, struct err_msg *msg);
 void jsonfile_release(struct jsonfile *file);
 
 /* All of these: caller holds the handle's lock. */

@@ -28,6 +28,8 @@ struct links {
 	size_t *at; /* owned; where names begin, and the end */
 	size_t n;
 	bool batch;
+	struct buffered *buffered;
+	size_t held; /* bytes counted there */
 };
 
 struct links_recent {
@@ -56,6 +58,10 @@ void links_release(struct links *links)
 		return;
 	mem_free(links->text);
 	mem_free(links->at);
+	if (links->buffered != NULL) {
+		(void)buffered_change(links->buffered, &links->held, 0, false, NULL);
+		buffered_close(links->buffered);
+	}
 	mem_free(links);
 }
 
@@ -67,6 +73,22 @@ void links_recent_free(struct links_recent *recent)
 		links_release(recent->all[i].links);
 	pthread_mutex_destroy(&recent->lock);
 	mem_free(recent);
+}
+
+static void drop_recent(struct links_recent *recent)
+{
+	struct links *all[RECENT];
+
+	pthread_mutex_lock(&recent->lock);
+	for (size_t i = 0; i < RECENT; i++) {
+		all[i] = recent->all[i].links;
+		recent->all[i].links = NULL;
+		recent->all[i].folder = 0;
+		recent->all[i].made_ns = 0;
+	}
+	pthread_mutex_unlock(&recent->lock);
+	for (size_t i = 0; i < RECENT; i++)
+		links_release(all[i]);
 }
 
 static uint64_t now(const struct fs *fs)
@@ -147,6 +169,17 @@ static int cut(struct links *links, size_t len)
 	return 0;
 }
 
+/* Counts an answer like the content of an open file. Those kept for nobody make room. */
+static int count(struct fs *fs, struct links *links, size_t bytes, struct call *call)
+{
+	int rc = buffered_change(&fs->buffered, &links->held, bytes, false, &call->msg);
+
+	if (rc == 0)
+		return 0;
+	drop_recent(fs->links);
+	return buffered_change(&fs->buffered, &links->held, bytes, false, &call->msg);
+}
+
 int links_open(struct fs *fs, const struct node *folder, struct call *call,
 	       struct links **links_out)
 {
@@ -158,6 +191,10 @@ int links_open(struct fs *fs, const struct node *folder, struct call *call,
 	if (links == NULL)
 		return rc;
 	atomic_init(&links->refs, 1);
+	rc = buffered_open(&fs->buffered, false, &call->msg);
+	if (rc != 0)
+		goto out;
+	links->buffered = &fs->buffered;
 	if (folder->kind == NODE_NAMED_LINKS)
 		rc = namedfile_answer_links(fs, folder, call, &links->text, &len, &links->batch);
 	else
@@ -168,6 +205,9 @@ int links_open(struct fs *fs, const struct node *folder, struct call *call,
 		rc = err_set(&call->msg, ERR_TOO_BIG,
 			     "%zu links are too many for a folder: it has at most %u", links->n,
 			     LINKS_MAX);
+	if (rc == 0)
+		rc = count(fs, links, len + (links->n + 1) * sizeof(*links->at), call);
+out:
 	if (rc != 0) {
 		links_release(links);
 		return rc;

@@ -52,7 +52,7 @@ static int make_room(struct fs *fs, struct handle *handle, size_t need, struct e
 /* --- the stored vector --- */
 
 /* Caller holds `names`. */
-static int fetch(struct fs *fs, struct handle *handle)
+static int fetch(struct fs *fs, struct handle *handle, struct err_msg *msg)
 {
 	struct vecfile *file = &handle->vector;
 	struct node *node = handle->node;
@@ -64,7 +64,7 @@ static int fetch(struct fs *fs, struct handle *handle)
 	/* Removed: what was fetched stays. Not written whole yet: nothing is there. */
 	if (inode_loose(fs->inodes, node, &loose))
 		return 0;
-	rc = make_room(fs, handle, size, NULL);
+	rc = make_room(fs, handle, size, msg);
 	if (rc == 0)
 		rc = ann_get(fs->ann, node->name, node->name_len, &entry,
 			     (float *)(void *)file->bytes);
@@ -83,7 +83,7 @@ static void empty(struct vecfile *file, uint64_t version)
 	file->version = 0;
 }
 
-static int refresh(struct fs *fs, struct handle *handle)
+static int refresh(struct fs *fs, struct handle *handle, struct err_msg *msg)
 {
 	struct vecfile *file = &handle->vector;
 	uint64_t version = inode_version(fs->inodes, handle->node);
@@ -94,7 +94,7 @@ static int refresh(struct fs *fs, struct handle *handle)
 		return 0;
 	file->fresh = false;
 	inode_names_read(fs->inodes);
-	rc = fetch(fs, handle);
+	rc = fetch(fs, handle, msg);
 	inode_names_unlock(fs->inodes);
 	file->version = rc == 0 ? version : 0;
 	return rc;
@@ -111,18 +111,19 @@ static void begin_use(struct fs *fs, struct handle *handle)
 	file->used = true;
 }
 
-int vecfile_open(struct fs *fs, struct handle *handle, bool fresh, bool fetch_now)
+int vecfile_open(struct fs *fs, struct handle *handle, bool fresh, bool fetch_now,
+		 struct err_msg *msg)
 {
 	handle->vector.truncations = inode_truncations(fs->inodes, handle->node);
 	if (fresh)
 		empty(&handle->vector, inode_version(fs->inodes, handle->node));
-	return fetch_now ? refresh(fs, handle) : 0;
+	return fetch_now ? refresh(fs, handle, msg) : 0;
 }
 
-int vecfile_read(struct fs *fs, struct handle *handle)
+int vecfile_read(struct fs *fs, struct handle *handle, struct err_msg *msg)
 {
 	begin_use(fs, handle);
-	return refresh(fs, handle);
+	return refresh(fs, handle, msg);
 }
 
 /* Caller holds `names` and the stripe. */
@@ -300,7 +301,7 @@ int vecfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, si
 	enum commit_when when = COMMIT_LATER;
 	struct undo undo = {0};
 	size_t limit = limit_of(fs), at;
-	int rc = vecfile_read(fs, handle);
+	int rc = vecfile_read(fs, handle, &call->msg);
 
 	if (rc != 0)
 		return rc;
@@ -349,7 +350,7 @@ int vecfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct
 
 	if (size > limit_of(fs))
 		return too_long(fs, size, &call->msg);
-	rc = vecfile_read(fs, handle);
+	rc = vecfile_read(fs, handle, &call->msg);
 	if (rc == 0)
 		rc = make_room(fs, handle, (size_t)size, &call->msg);
 	if (rc != 0)

@@ -52,13 +52,14 @@ struct vecfile {
 };
 
 /* fresh: the file begins empty. fetch_now: take the stored bytes at once. */
-int vecfile_open(struct fs *fs, struct handle *handle, bool fresh, bool fetch_now);
+int vecfile_open(struct fs *fs, struct handle *handle, bool fresh, bool fetch_now,
+		 struct err_msg *msg);
 void vecfile_release(struct vecfile *file);
 
 /* All of these: caller holds the handle's lock. */
 
 /* Brings the bytes up to date with the store, unless they are changed. */
-int vecfile_read(struct fs *fs, struct handle *handle);
+int vecfile_read(struct fs *fs, struct handle *handle, struct err_msg *msg);
 int vecfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, size_t len,
 		  uint64_t offset, struct call *call);
 int vecfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct call *call);

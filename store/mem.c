@@ -1,6 +1,7 @@
 /* mem.c - the allocation seam over the C library and mmap. */
 #include "store/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,4 +116,11 @@ void mem_unreserve(void *at, size_t size)
 {
 	if (at != NULL)
 		(void)munmap(at, size); /* fails only for arguments we never pass */
+}
+
+void mem_trim(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
+#endif
 }

@@ -34,6 +34,8 @@ void *mem_reserve(size_t size, bool huge);
 /* Gives the memory of a part of a reservation back; it reads as zero again. Page aligned. */
 void mem_discard(void *at, size_t size);
 void mem_unreserve(void *at, size_t size);
+/* Gives back to the system what was freed. Takes a moment for each block there is. */
+void mem_trim(void);
 
 /*
  * Test seam: when set, called before every allocation; true makes that allocation fail. Set it

@@ -71,7 +71,7 @@ static void scene_fill(struct scene *scene)
 static void scene_free(struct scene *scene)
 {
 	assert_int_equal(handle_reserve(&scene->fs, &scene->handle, 0, NULL), 0);
-	assert_int_equal(scene->fs.buffered_bytes, 0);
+	assert_int_equal(scene->fs.buffered.bytes, 0);
 	run_release(&scene->handle.run);
 	waiting_release(&scene->handle.lock);
 	status_free(scene->fs.status);
@@ -288,7 +288,7 @@ static void test_bound(void **state)
 	assert_int_equal(ann_fixture_put(scene.fixture.ann, "a", wide, WIDE), 0);
 	for (unsigned i = 0; i < 32; i++) {
 		assert_int_equal(put(&scene, wide, (size_t)TOGETHER * WIDE * sizeof(float), 0), 0);
-		assert_true(scene.fs.buffered_bytes < 4u << 20);
+		assert_true(scene.fs.buffered.bytes < 4u << 20);
 	}
 	assert_int_equal(put(&scene, wide, 4, 0), ERR_TOO_BIG);
 	assert_int_equal(get(&scene, 1 << 20, NULL, &text), 0);
