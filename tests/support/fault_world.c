@@ -249,6 +249,7 @@ static void op_reset(struct fault_world *w)
 
 	care(w, err);
 	if (err == 0 && on_disk) {
+		w->graph_before = w->graph;
 		w->graph = none;
 		w->n_graph_maybe = 0;
 		durable(w);
