@@ -19,6 +19,7 @@ struct fuse_session;
 struct handle;	     /* handle.h */
 struct inode_table;  /* inode.h */
 struct links_recent; /* links.h: answers as folders */
+struct listing;	     /* listing.h: of /vectors, that the kernel keeps */
 struct named_table;  /* named.h: questions under names */
 struct notifier;     /* notify.h: the one thread that tells the kernel to forget */
 
@@ -44,6 +45,7 @@ struct fs {
 	struct inode_table *inodes;
 	struct named_table *named;
 	struct links_recent *links;
+	struct listing *listing;
 	struct notifier *notifier;
 	struct fuse_session *session;
 	struct daemon *daemon;		 /* not owned; who is told besides status/errors, or NULL */

@@ -202,6 +202,9 @@ void inode_directory_attr(struct inode_table *table, struct store_attr *attr_out
 void inode_set_directory_attr(struct inode_table *table, const struct store_attr *attr,
 			      unsigned mask);
 
+/* Its time of change becomes now_ns, or a little more: never a time that this gave it before. */
+void inode_touch_directory(struct inode_table *table, int64_t now_ns);
+
 /* --- below /query --- */
 
 /* What a new node gets; taken over by inode_ref_query on success. */

@@ -38,6 +38,7 @@ struct inode_table {
 	uint64_t retries[INODE_RETRIES];      /* guarded by lock; callers told to retry; 0: free */
 	size_t next_retry;	     /* guarded by lock; the place to give up when none is free */
 	struct store_attr directory; /* guarded by lock */
+	int64_t touched_ns;	     /* guarded by lock; by inode_touch_directory, last */
 };
 
 /* All of these: caller holds lock. */

@@ -354,3 +354,11 @@ void inode_set_directory_attr(struct inode_table *table, const struct store_attr
 	change_attr(&table->directory, attr, mask);
 	pthread_mutex_unlock(&table->lock);
 }
+
+void inode_touch_directory(struct inode_table *table, int64_t now_ns)
+{
+	pthread_mutex_lock(&table->lock);
+	table->touched_ns = now_ns > table->touched_ns ? now_ns : table->touched_ns + 1;
+	table->directory.mtime_ns = table->touched_ns;
+	pthread_mutex_unlock(&table->lock);
+}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/listing.h"
 #include "store/mem.h"
 
 static int check(const struct fs *fs, const char *name, struct call *call)
@@ -18,13 +19,6 @@ static int check(const struct fs *fs, const char *name, struct call *call)
 	if (ann_read_only(fs->ann))
 		return ERR_READONLY;
 	return ann_validate_id(name, len, &call->msg);
-}
-
-static void touch_directory(struct fs *fs)
-{
-	struct store_attr attr = {.mtime_ns = attr_now(fs)};
-
-	inode_set_directory_attr(fs->inodes, &attr, STORE_ATTR_MTIME);
 }
 
 static struct node *directory(struct fs *fs)
@@ -52,7 +46,7 @@ int names_create(struct fs *fs, const char *name, uint32_t mode, struct call *ca
 		rc = inode_new_vector(fs->inodes, ann_new_ino(fs->ann), name, len, &attr, node_out);
 	inode_names_unlock(fs->inodes);
 	if (rc == 0)
-		touch_directory(fs);
+		inode_touch_directory(fs->inodes, attr_now(fs)); /* listed once it is whole */
 	return rc;
 }
 
@@ -79,7 +73,7 @@ static int unlink_stored(struct fs *fs, const char *name, struct node *node)
 	return rc == ERR_INVALID ? ERR_ABSENT : rc;
 }
 
-int names_unlink(struct fs *fs, const char *name)
+int names_unlink(struct fs *fs, const char *name, bool unseen)
 {
 	struct node_loose loose;
 	struct node *node = NULL;
@@ -96,7 +90,7 @@ int names_unlink(struct fs *fs, const char *name)
 		rc = unlink_stored(fs, name, node);
 	inode_names_unlock(fs->inodes);
 	if (rc == 0)
-		touch_directory(fs);
+		listing_changed(fs, unseen);
 	return rc;
 }
 
@@ -180,7 +174,8 @@ static int rename_looked(struct fs *fs, struct renaming *r, struct call *call)
 	return swap ? exchange(fs, r) : replace(fs, r);
 }
 
-int names_rename(struct fs *fs, const char *from, const char *to, unsigned flags, struct call *call)
+int names_rename(struct fs *fs, const char *from, const char *to, unsigned flags, bool unseen,
+		 struct call *call)
 {
 	struct renaming r = {.from = from,
 			     .to = to,
@@ -201,6 +196,6 @@ int names_rename(struct fs *fs, const char *from, const char *to, unsigned flags
 	mem_free(r.for_b);
 	mem_free(r.b_left);
 	if (rc == 0)
-		touch_directory(fs);
+		listing_changed(fs, unseen);
 	return rc;
 }

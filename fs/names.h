@@ -4,6 +4,7 @@
 #ifndef VECFS_FS_NAMES_H
 #define VECFS_FS_NAMES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "fs/call.h"
@@ -17,13 +18,13 @@
  */
 int names_create(struct fs *fs, const char *name, uint32_t mode, struct call *call,
 		 struct node **node_out);
-/* Handles that are open keep what they have. ERR_ABSENT ... */
-int names_unlink(struct fs *fs, const char *name);
+/* Handles that are open keep what they have. unseen: see listing_changed. ERR_ABSENT ... */
+int names_unlink(struct fs *fs, const char *name, bool unseen);
 /*
- * flags: enum store_rename_flags. ERR_BUSY when the vector that is not written whole yet would
+ * flags: enum store_rename_flags. unseen: see listing_changed. ERR_BUSY when the vector that is not written whole yet would
  * replace a stored one, or be exchanged with one.
  */
-int names_rename(struct fs *fs, const char *from, const char *to, unsigned flags,
+int names_rename(struct fs *fs, const char *from, const char *to, unsigned flags, bool unseen,
 		 struct call *call);
 
 #endif

@@ -4,7 +4,7 @@
  * Never told from a request's thread: the kernel may need an answer to another request before it
  * can obey, and that answer may have to come from the thread that waits. Requests are queued,
  * bounded; when the queue is full the oldest is dropped, which costs memory of the kernel or a
- * late time stamp, never wrong content (an open compares versions).
+ * late time stamp, never wrong content (an open compares versions). One exception: listing.c.
  */
 #ifndef VECFS_FS_NOTIFY_H
 #define VECFS_FS_NOTIFY_H

@@ -1,5 +1,5 @@
 /*
- * ops.c - the requests of the kernel about names and directories, and the table of all.
+ * ops.c - the requests of the kernel about names, and the table of all.
  *
  * Each request is decoded, becomes one call, and is answered. Extended attributes have no handler
  * on purpose: the kernel asks for security.capability before each write unless it has learnt, from
@@ -20,6 +20,7 @@
 #include "fs/daemon.h"
 #include "fs/handle.h"
 #include "fs/links.h"
+#include "fs/listing.h"
 #include "fs/named.h"
 #include "fs/namedfile.h"
 #include "fs/names.h"
@@ -45,6 +46,8 @@ int fs_init(struct fs *fs)
 	if (rc == 0)
 		rc = links_recent_new(&fs->links);
 	if (rc == 0)
+		rc = listing_new(&fs->listing);
+	if (rc == 0)
 		rc = notifier_new(fs->session, &fs->notifier);
 	if (rc != 0)
 		fs_release(fs);
@@ -61,6 +64,8 @@ void fs_release(struct fs *fs)
 	notifier_free(fs->notifier);
 	fs->notifier = NULL;
 	handle_free_all(fs);
+	listing_free(fs->listing);
+	fs->listing = NULL;
 	links_recent_free(fs->links);
 	fs->links = NULL;
 	named_table_free(fs->named);
@@ -111,6 +116,8 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	ops_entry_param(&entry, &param);
+	if (parent == NODE_VECTORS)
+		listing_looked_up(r.fs);
 	if (fuse_reply_entry(req, &param) != 0)
 		inode_forget(r.fs->inodes, param.ino, 1);
 }
@@ -218,7 +225,7 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 		if (errand == NULL)
 			return;
 	}
-	done_with_names(&r, errand, names_unlink(r.fs, name));
+	done_with_names(&r, errand, names_unlink(r.fs, name, r.node->kind == NODE_JSON));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -245,7 +252,9 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 		if (errand == NULL)
 			return;
 	}
-	done_with_names(&r, errand, names_rename(r.fs, name, new_name, store_flags, &r.call));
+	done_with_names(
+		&r, errand,
+		names_rename(r.fs, name, new_name, store_flags, parent == NODE_JSON, &r.call));
 }
 
 /* --- what has no place here --- */
@@ -312,114 +321,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 	forbid_entry(req, parent, name, "link", "a vector has one name");
 }
 
-/* --- directories --- */
-
-/*
- * The kernel does not keep listings (FOPEN_CACHE_DIR). It notes the version of a directory when some
- * reader begins and stores what another reader brings, so beside removals a kept listing can show, for
- * good, what was gone before it was asked for; tests/mount/listing.sh shows it within seconds.
- */
-static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct ops_request r;
-	struct links *links = NULL;
-	int rc;
-
-	if (!ops_begin(&r, req, "opendir", STATUS_OP_open, ino, NULL))
-		return;
-	rc = dir_may_enter(r.fs, r.node, &r.call);
-	if (rc == 0 && links_is_folder(r.node))
-		rc = links_open(r.fs, r.node, &r.call, &links);
-	if (rc != 0) {
-		ops_fail(&r, rc);
-		return;
-	}
-	fi->fh = (uintptr_t)links;
-	if (fuse_reply_open(req, fi) != 0)
-		links_release(links);
-}
-
-static void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	(void)ino;
-	links_release((struct links *)(uintptr_t)fi->fh);
-	fuse_reply_err(req, 0);
-}
-
-/* The answer to a READDIR being filled. */
-struct listing {
-	fuse_req_t req;
-	char *at;
-	size_t left, size;
-	bool plus;
-};
-
-static bool add_entry(void *ctx, const char *name, const struct dir_entry *entry, uint64_t next)
-{
-	struct listing *listing = ctx;
-	struct fuse_entry_param param;
-	size_t need = 0;
-
-	if (listing->plus) {
-		ops_entry_param(entry, &param);
-		need = fuse_add_direntry_plus(listing->req, listing->at, listing->left, name,
-					      &param, (off_t)next);
-	} else {
-		need = fuse_add_direntry(listing->req, listing->at, listing->left, name, &entry->st,
-					 (off_t)next);
-	}
-	if (need > listing->left)
-		return false;
-	listing->at += need;
-	listing->left -= need;
-	return true;
-}
-
-static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		 const struct fuse_file_info *fi, bool plus)
-{
-	const struct links *links = (const struct links *)(uintptr_t)fi->fh;
-	struct ops_request r;
-	char *buf = NULL;
-	struct listing listing = {.req = req, .left = size, .size = size, .plus = plus};
-	int rc = ERR_NOMEM;
-
-	if (!ops_begin(&r, req, "readdir", STATUS_OP_readdir, ino, NULL))
-		return;
-	buf = mem_alloc(size);
-	listing.at = buf;
-	if (buf != NULL)
-		rc = dir_list(r.fs, r.node, links, (uint64_t)offset, plus, &r.call, add_entry,
-			      &listing);
-	/* What was found before an error is given first; the error comes with the next request. */
-	if (rc != 0 && listing.left == size)
-		ops_fail(&r, rc);
-	else
-		fuse_reply_buf(req, buf, size - listing.left);
-	mem_free(buf);
-}
-
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-		       struct fuse_file_info *fi)
-{
-	list(req, ino, size, offset, fi, false);
-}
-
-static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-			   struct fuse_file_info *fi)
-{
-	list(req, ino, size, offset, fi, true);
-}
-
-static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
-{
-	struct ops_request r;
-
-	(void)datasync;
-	(void)fi;
-	if (ops_begin(&r, req, "fsync", STATUS_OP_fsync, ino, NULL))
-		ops_done(&r, ann_sync(r.fs->ann));
-}
+/* --- the rest --- */
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
@@ -455,10 +357,10 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.flush = ops_flush,
 	.fsync = ops_fsync,
 	.release = ops_release,
-	.opendir = op_opendir,
-	.readdir = op_readdir,
-	.readdirplus = op_readdirplus,
-	.releasedir = op_releasedir,
-	.fsyncdir = op_fsyncdir,
+	.opendir = ops_opendir,
+	.readdir = ops_readdir,
+	.readdirplus = ops_readdirplus,
+	.releasedir = ops_releasedir,
+	.fsyncdir = ops_fsyncdir,
 	.statfs = op_statfs,
 };

@@ -11,6 +11,7 @@
 
 #include "fs/attr.h"
 #include "fs/handle.h"
+#include "fs/listing.h"
 #include "fs/notify.h"
 #include "store/mem.h"
 
@@ -126,8 +127,8 @@ int vecfile_read(struct fs *fs, struct handle *handle, struct err_msg *msg)
 	return refresh(fs, handle, msg);
 }
 
-/* Caller holds `names` and the stripe. */
-static int put(struct fs *fs, struct handle *handle, struct call *call)
+/* Caller holds `names` and the stripe. *listed_out: from now on it is listed. */
+static int put(struct fs *fs, struct handle *handle, struct call *call, bool *listed_out)
 {
 	struct vecfile *file = &handle->vector;
 	struct node *node = handle->node;
@@ -148,6 +149,7 @@ static int put(struct fs *fs, struct handle *handle, struct call *call)
 		     file->len / sizeof(float), &loose.attr, flags, &ino, &call->msg);
 	if (rc == 0)
 		inode_committed(fs->inodes, node, &file->version);
+	*listed_out = rc == 0 && flags == STORE_PUT_INO;
 	return rc;
 }
 
@@ -182,17 +184,20 @@ static int commit(struct fs *fs, struct handle *handle, bool in_write, struct ca
 {
 	struct vecfile *file = &handle->vector;
 	struct node *node = handle->node;
+	bool listed = false;
 	int rc;
 
 	inode_names_read(fs->inodes);
 	inode_stripe_lock(fs->inodes, node);
 	rc = merge(fs, handle);
 	if (rc == 0)
-		rc = put(fs, handle, call);
+		rc = put(fs, handle, call, &listed);
 	inode_stripe_unlock(fs->inodes, node);
 	inode_names_unlock(fs->inodes);
 	if (rc != 0)
 		return rc;
+	if (listed)
+		listing_changed(fs, true);
 	file->fresh = file->dirty = file->patch = false;
 	file->scattered = false;
 	file->low = file->high = 0;

@@ -1,6 +1,7 @@
 /*
  * listing.c - several processes write, list and remove at once: what one of them finished must show
- * in its own next listing, whoever else is listing meanwhile. Called by listing.sh with the folder of
+ * in its own next listing, whoever else is listing meanwhile, begins to and stops, or keeps the folder
+ * open and starts again. Called by listing.sh with the folder of
  * vectors, bytes a vector, and seconds.
  */
 #include <dirent.h>
@@ -16,18 +17,52 @@
 #define PROCESSES 6
 #define VALUE_MAX 65536
 
-static bool listed(const char *folder, const char *name)
+static DIR *open_dir(const char *folder)
 {
 	DIR *dir = opendir(folder);
-	struct dirent *entry;
-	bool found = false;
 
 	if (dir == NULL) {
 		perror(folder);
 		exit(1);
 	}
+	return dir;
+}
+
+static bool shows(DIR *dir, const char *name)
+{
+	struct dirent *entry;
+	bool found = false;
+
 	while ((entry = readdir(dir)) != NULL)
 		found |= strcmp(entry->d_name, name) == 0;
+	return found;
+}
+
+/* By turns: opened anew; opened anew after somebody stopped early; kept open and rewound. */
+static bool listed(const char *folder, const char *name, unsigned long round)
+{
+	static DIR *kept;
+	DIR *dir = NULL;
+	bool found;
+
+	if (round % 3 == 0) {
+		if (kept == NULL)
+			kept = open_dir(folder);
+		rewinddir(kept);
+		found = shows(kept, name);
+		if (round % 4 != 0)
+			return found;
+		closedir(kept);
+		kept = NULL;
+		return found;
+	}
+	if (round % 3 == 1) {
+		dir = open_dir(folder);
+		(void)readdir(dir);
+		closedir(dir);
+	}
+	dir = open_dir(folder);
+	found = shows(dir, name);
 	closedir(dir);
 	return found;
 }
@@ -47,7 +82,7 @@ static int work(const char *folder, size_t size, int number, time_t seconds)
 {
 	time_t end = time(NULL) + seconds;
 	unsigned long rounds = 0;
-	char path[4096], name[64];
+	char path[4096], name[64], other[4096];
 
 	for (; time(NULL) < end; rounds++) {
 		snprintf(name, sizeof(name), "process-%d-%lu", number, rounds % 7);
@@ -56,16 +91,18 @@ static int work(const char *folder, size_t size, int number, time_t seconds)
 			perror(path);
 			return 1;
 		}
-		if (!listed(folder, name)) {
+		if (!listed(folder, name, rounds)) {
 			printf("not ok - %s was written and is not listed (round %lu)\n", name,
 			       rounds);
 			return 1;
 		}
-		if (unlink(path) != 0) {
+		/* json/ has the same names: the kernel does not see that this one goes. */
+		snprintf(other, sizeof(other), "%s/../json/%s", folder, name);
+		if (unlink(rounds % 4 == 1 ? other : path) != 0) {
 			perror(path);
 			return 1;
 		}
-		if (listed(folder, name)) {
+		if (listed(folder, name, rounds)) {
 			printf("not ok - %s was removed and is listed (round %lu)\n", name, rounds);
 			return 1;
 		}
