@@ -1,0 +1,173 @@
+/*
+ * test_store_recover_log.c - opening with a log that is torn, damaged, incomplete or another store's:
+ * how its end is judged, and the sentence for each refusal.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store/base.h"
+#include "store/mem.h"
+#include "store/store_private.h"
+#include "store/wal_format.h"
+#include "tests/support/recover_world.h"
+
+/* The newest segment of the medium that has records; its bytes. */
+static uint8_t *last_log(struct store_fixture *f, uint64_t *seq_out, size_t *len_out)
+{
+	uint8_t *bytes = NULL;
+
+	for (uint64_t seq = 1; seq < 20; seq++) {
+		size_t len;
+		uint8_t *found = io_mem_segment(f->medium, seq, &len);
+
+		if (found == NULL || len <= FORMAT_RECORDS_AT)
+			continue;
+		*seq_out = seq;
+		*len_out = len;
+		bytes = found;
+	}
+	assert_non_null(bytes);
+	return bytes;
+}
+
+static uint32_t put_size(void)
+{
+	return wal_format_size((uint32_t)(sizeof(struct format_put) + 16 + STORE_FIXTURE_VALUE));
+}
+
+static void test_torn_tail(void **state)
+{
+	struct store_fixture f;
+	uint64_t seq;
+	size_t len;
+
+	(void)state;
+	recover_world_build(&f);
+	(void)last_log(&f, &seq, &len);
+	assert_int_equal(io_mem_resize_segment(f.medium, seq, len - 9), 0);
+	recover_world_versions[115] = 2; /* the last one */
+	recover_world_reopens(&f, false);
+	store_fixture_free(&f);
+	recover_world_build(&f);
+	assert_int_equal(io_mem_resize_segment(f.medium, seq, len - 9), 0);
+	store_fixture_open(&f);
+	assert_int_equal(f.report.cut_bytes, put_size() - 9);
+	assert_non_null(strstr(f.report.note.text, "unfinished record"));
+	store_fixture_free(&f);
+}
+
+/* A record in the middle is bad: cut after a power cut, refused without one. */
+static void test_bad_record(void **state)
+{
+	static const uint8_t other_boot[16] = {9};
+	struct store_fixture f;
+	uint64_t seq;
+	size_t len;
+
+	(void)state;
+	recover_world_build(&f);
+	last_log(&f, &seq, &len)[len - 2 * put_size() + 80] ^= 1;
+	recover_world_refuses(&f, ERR_DAMAGED, "recover=prefix");
+	f.opts.recover_prefix = true;
+	recover_world_refuses(&f, ERR_INVALID, "read-only");
+	f.opts.recover_prefix = false;
+	f.opts.read_only = true;
+	recover_world_refuses(&f, ERR_DAMAGED, "recover=prefix");
+	f.opts.recover_prefix = true;
+	store_fixture_open(&f);
+	assert_int_equal(f.report.discarded, 1);
+	assert_non_null(strstr(f.report.note.text, "serving the state up to LSN"));
+	recover_world_versions[115] = recover_world_versions[110] = 2;
+	recover_world_expect(&f);
+	store_fixture_crash(&f);
+	f.opts = (struct store_opts){.cache_bytes = 1 << 20};
+	io_mem_set_boot_id(f.medium, other_boot);
+	store_fixture_open(&f);
+	assert_int_equal(f.report.discarded, 1);
+	assert_non_null(strstr(f.report.note.text, "never synced"));
+	recover_world_expect(&f);
+	store_fixture_free(&f);
+}
+
+static void test_missing_segment(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct store_io *io;
+	struct head head;
+
+	(void)state;
+	recover_world_look(&f, &head, slots);
+	io = io_mem_attach(f.medium);
+	assert_int_equal(io->ops->log_remove(io, slots[0].first_segment), 0);
+	io->ops->close(io);
+	recover_world_refuses(&f, ERR_DAMAGED, "missing");
+	/* one of a writer that came later does not take its place */
+	assert_int_equal(io_mem_resize_segment(f.medium, slots[0].first_segment + 1, 8192), 0);
+	recover_world_refuses(&f, ERR_DAMAGED, "missing");
+	store_fixture_free(&f);
+}
+
+/* A segment of another store lies there. */
+static void test_foreign_segment(void **state)
+{
+	struct wal_format_segment segment = {.epoch = 1, .first_lsn = 1};
+	struct store_fixture f;
+	uint8_t *bytes;
+	uint64_t seq;
+	size_t len;
+
+	(void)state;
+	recover_world_build(&f);
+	bytes = last_log(&f, &seq, &len);
+	segment.seq = seq;
+	wal_format_put_segment(bytes, &segment);
+	recover_world_refuses(&f, ERR_DAMAGED, "another store");
+	store_fixture_free(&f);
+}
+
+/* A clean store whose first segment was only begun; then a clean store with none. */
+static void test_clean(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct head head;
+
+	(void)state;
+	recover_world_build(&f);
+	store_fixture_open(&f);
+	assert_int_equal(store_close(f.store), 0);
+	f.store = NULL;
+	store_fixture_crash(&f);
+	assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+	assert_int_equal(io_mem_resize_segment(f.medium, slots[0].first_segment, 100), 0);
+	store_fixture_open(&f);
+	assert_true(f.report.clean);
+	recover_world_expect(&f);
+	assert_int_equal(store_close(f.store), 0);
+	f.store = NULL;
+	store_fixture_crash(&f);
+	recover_world_spoil_newest(&f);
+	store_fixture_open(&f); /* the other one is clean too, and needs no log */
+	assert_true(f.report.clean);
+	assert_true(f.report.older_slot);
+	recover_world_expect(&f);
+	store_fixture_free(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_torn_tail),	cmocka_unit_test(test_bad_record),
+		cmocka_unit_test(test_missing_segment), cmocka_unit_test(test_foreign_segment),
+		cmocka_unit_test(test_clean),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
