@@ -393,6 +393,15 @@ int ann_flush(struct ann *ann)
 	return ann_read_only(ann) ? ERR_READONLY : indexer_flush(ann->indexer);
 }
 
+void ann_drop_caches(struct ann *ann)
+{
+	struct ann_nodes *nodes = atomic_load(&ann->ready) ? ann->index.nodes : NULL;
+
+	if (nodes != NULL && nodes->ops->forget != NULL)
+		nodes->ops->forget(nodes);
+	store_drop_caches(ann->store);
+}
+
 int ann_check(struct ann *ann, struct err_msg *msg)
 {
 	struct graph_check_report report = {0};

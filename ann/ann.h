@@ -186,6 +186,8 @@ int ann_search_parts(struct ann *ann, const struct ann_part *parts, size_t n_par
 int ann_index_some(struct ann *ann, size_t n, size_t *left_out);
 /* Publishes the graph (control `checkpoint`, idle, unmount). */
 int ann_flush(struct ann *ann);
+/* Forgets what is in memory of what is on disk too: pages, packed nodes, ids. Codes stay. */
+void ann_drop_caches(struct ann *ann);
 /* Validates the graph: degrees, self links, duplicates, live targets, reachability. ERR_DAMAGED. */
 int ann_check(struct ann *ann, struct err_msg *msg);
 

@@ -51,6 +51,8 @@ struct ann_nodes_ops {
 	/* Brackets around every use of the above on one thread; cheap; may be nested. */
 	void (*read_begin)(struct ann_nodes *nodes);
 	void (*read_end)(struct ann_nodes *nodes);
+	/* Forgets what is kept of nodes beside their pages. NULL where nothing is. */
+	void (*forget)(struct ann_nodes *nodes);
 	void (*free)(struct ann_nodes *nodes);
 };
 

@@ -296,6 +296,19 @@ void nodes_packed_put(struct packed *packed, uint32_t page, const uint32_t *reco
 	(void)pthread_mutex_unlock(&packed->lock);
 }
 
+void nodes_packed_clear(struct packed *packed)
+{
+	(void)pthread_mutex_lock(&packed->lock);
+	while (packed->n_pages > 0) {
+		struct entry *entry = entry_of(packed, packed->pages[--packed->n_pages]);
+
+		take_out(packed, entry);
+		entry->listed = false;
+	}
+	reap(packed);
+	(void)pthread_mutex_unlock(&packed->lock);
+}
+
 void nodes_packed_drop(struct packed *packed, uint32_t page)
 {
 	struct entry *entry = entry_of(packed, page);

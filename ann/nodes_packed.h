@@ -30,5 +30,7 @@ bool nodes_packed_has(struct packed *packed, uint32_t page);
 /* Keeps a page; others go for it, and so does this one when there is no memory. */
 void nodes_packed_put(struct packed *packed, uint32_t page, const uint32_t *records);
 void nodes_packed_drop(struct packed *packed, uint32_t page);
+/* Forgets all. */
+void nodes_packed_clear(struct packed *packed);
 
 #endif

@@ -128,6 +128,11 @@ static void end_read(struct ann_nodes *nodes)
 	store_read_end(((struct nodes_store *)nodes)->store);
 }
 
+static void forget(struct ann_nodes *nodes)
+{
+	nodes_packed_clear(((struct nodes_store *)nodes)->packed);
+}
+
 static void free_nodes(struct ann_nodes *nodes)
 {
 	nodes_packed_free(((struct nodes_store *)nodes)->packed);
@@ -144,6 +149,7 @@ static const struct ann_nodes_ops store_ops = {
 	.prefetch_vectors = prefetch_vectors,
 	.read_begin = begin_read,
 	.read_end = end_read,
+	.forget = forget,
 	.free = free_nodes,
 };
 

@@ -232,7 +232,7 @@ static int checkpoint(struct fs *fs, struct call *call)
 static int drop_caches(struct fs *fs, struct call *call)
 {
 	(void)call;
-	store_drop_caches(fs->store);
+	ann_drop_caches(fs->ann);
 	return 0;
 }
 

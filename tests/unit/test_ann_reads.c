@@ -256,6 +256,31 @@ static void test_little_memory(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* Packed nodes are a cache as well. */
+static void test_dropping_caches_drops_packed_nodes(void **state)
+{
+	static char answers[QUERIES][512];
+	struct ann_fixture fixture;
+	struct store_stats before, after;
+
+	(void)state;
+	new_stored(&fixture);
+	fixture.cache_bytes = 1u << 20;
+	ann_fixture_reopen(&fixture, false);
+	fixture.ann->scan_max = 0;
+	ask_all(&fixture, answers);
+	ask_all(&fixture, answers);
+	store_get_stats(fixture.store, &before);
+	ask_all(&fixture, answers);
+	store_get_stats(fixture.store, &after);
+	assert_int_equal(after.misses[STORE_CLASS_GRAPH], before.misses[STORE_CLASS_GRAPH]);
+	ann_drop_caches(fixture.ann);
+	ask_all(&fixture, answers);
+	store_get_stats(fixture.store, &before);
+	assert_true(before.misses[STORE_CLASS_GRAPH] > after.misses[STORE_CLASS_GRAPH]);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +288,7 @@ int main(void)
 		cmocka_unit_test(test_ranking_is_one_round),
 		cmocka_unit_test(test_all_is_in_memory),
 		cmocka_unit_test(test_little_memory),
+		cmocka_unit_test(test_dropping_caches_drops_packed_nodes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
