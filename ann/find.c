@@ -255,7 +255,7 @@ static int resolve_nearest(struct find *find, struct resolved *resolved)
 			resolved->beyond = cand->distance < (double)INFINITY;
 			break;
 		}
-		err = store_slot_entry(find->ann->store, cand->slot, &entry);
+		err = store_slot_id(find->ann->store, cand->slot, &entry);
 		if (err != 0 && err != ERR_ABSENT)
 			return err;
 		if (err != 0 || entry.slot != cand->slot || entry.lsn > cand->lsn) {

@@ -120,7 +120,7 @@ void store_look_at_values(struct store *store, const uint32_t *slots, size_t n,
 
 /* --- entries --- */
 
-/* The buckets of live slots whose entries in the slot table are in memory. */
+/* The buckets of live slots whose entries in the slot table are in memory, and their ids are not. */
 static void gather_buckets(struct store *store, struct gather *gather, const uint32_t *slots,
 			   size_t n)
 {
@@ -130,7 +130,7 @@ static void gather_buckets(struct store *store, struct gather *gather, const uin
 		uint32_t bucket;
 
 		if (slots_get(&store->slots, slots[i], &entry) == 0 &&
-		    entry.state == STORE_SLOT_LIVE &&
+		    entry.state == STORE_SLOT_LIVE && !slot_ids_has(&store->slots.ids, slots[i]) &&
 		    ids_bucket_of(&store->ids, entry.id_hash, &bucket) == 0 &&
 		    pager_is_absent(store->pager, FORMAT_SPACE_BUCKET, bucket))
 			gather->refs[gather->n++] = (struct pager_ref){FORMAT_SPACE_BUCKET, bucket};

@@ -15,12 +15,14 @@ void slots_init(struct slots *slots, struct pager *pager, uint32_t value_size, u
 {
 	memset(slots, 0, sizeof(*slots));
 	slots->pager = pager;
+	slot_ids_init(&slots->ids, pager);
 	atomic_init(&slots->value_size, value_size);
 	atomic_init(&slots->count, count);
 }
 
 void slots_release(struct slots *slots)
 {
+	slot_ids_release(&slots->ids);
 	mem_free(slots->free);
 	mem_free(slots->waiting);
 	mem_free(slots->emptied);
@@ -341,6 +343,7 @@ void slots_set(struct slots *slots, uint32_t slot, const struct slots_entry *ent
 	if (decode(out, &was) == 0)
 		count_state(slots, was.state, (uint64_t)-1);
 	count_state(slots, entry->state, 1);
+	slot_ids_drop(&slots->ids, slot);
 	put_u64(out->id_hash, entry->id_hash);
 	put_u64(out->lsn_state, entry->lsn << STATE_BITS | (uint64_t)entry->state);
 	if (slot >= atomic_load(&slots->count))

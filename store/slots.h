@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "store/pager.h"
+#include "store/slot_ids.h"
 #include "store/store.h"
 
 struct slots_waiting {
@@ -34,7 +35,8 @@ struct slots_emptied {
 };
 
 struct slots {
-	struct pager *pager;	     /* not owned */
+	struct pager *pager; /* not owned */
+	struct slot_ids ids;
 	_Atomic uint32_t value_size; /* 0: unknown yet */
 	_Atomic uint32_t count;	     /* numbers used so far */
 	_Atomic uint64_t live, dead;
@@ -92,7 +94,7 @@ int slots_reserve(struct slots *slots, uint32_t slot);
  * cannot be read; when slots_lost says so as well, another slot will do.
  */
 int slots_write_value(struct slots *slots, uint32_t slot, const void *value);
-/* Under ids->lock exclusively. Keeps the counts. */
+/* Under ids->lock exclusively. Keeps the counts; an id that was kept for the slot goes. */
 void slots_set(struct slots *slots, uint32_t slot, const struct slots_entry *entry);
 /* The slot has become FREE: it is taken again when its readers have left. */
 void slots_freed(struct slots *slots, uint32_t slot);

@@ -335,6 +335,44 @@ int store_slot_entry(struct store *store, uint32_t slot, struct store_entry *ent
 	return err;
 }
 
+/* Frames are short: what was read for one id is not read again for the others beside it. */
+static void keep_ids(struct store *store, const struct slots_entry *entry,
+		     const struct store_entry *found)
+{
+	const uint8_t *page = NULL;
+	uint32_t bucket;
+
+	if (ids_bucket_of(&store->ids, entry->id_hash, &bucket) == 0)
+		page = pager_peek(store->pager, FORMAT_SPACE_BUCKET, bucket);
+	if (page != NULL)
+		slot_ids_put_bucket(&store->slots.ids, page);
+	slot_ids_put(&store->slots.ids, found->slot, found->id, found->id_len);
+}
+
+int store_slot_id(struct store *store, uint32_t slot, struct store_entry *entry_out)
+{
+	struct slots_entry entry;
+	int err;
+
+	read_lock(store);
+	err = slots_get(&store->slots, slot, &entry);
+	if (err == 0 && entry.state != STORE_SLOT_LIVE)
+		err = ERR_ABSENT;
+	if (err == 0 && !slot_ids_get(&store->slots.ids, slot, entry_out->id, &entry_out->id_len)) {
+		err = ids_find_slot(&store->ids, entry.id_hash, slot, entry_out);
+		if (err == ERR_ABSENT)
+			err = ERR_DAMAGED;
+		if (err == 0 && pager_is_short(store->pager))
+			keep_ids(store, &entry, entry_out);
+	}
+	if (err == 0) {
+		entry_out->slot = slot;
+		entry_out->lsn = entry.lsn;
+	}
+	read_unlock(store);
+	return err;
+}
+
 void store_read_begin(struct store *store)
 {
 	epoch_enter(store->epoch);
@@ -404,6 +442,7 @@ uint64_t store_graph_lsn(const struct store *store)
 
 void store_drop_caches(struct store *store)
 {
+	slot_ids_clear(&store->slots.ids);
 	pager_drop(store->pager);
 }
 

@@ -200,6 +200,11 @@ int store_slot(struct store *store, uint32_t slot, enum store_slot_state *state_
  * store_read_begin and _end or not, as you like.
  */
 int store_slot_entry(struct store *store, uint32_t slot, struct store_entry *entry_out);
+/*
+ * The same, but of the entry only slot, lsn, id and id_len: where the cache is full, ids stay in memory
+ * longer than entries do.
+ */
+int store_slot_id(struct store *store, uint32_t slot, struct store_entry *entry_out);
 /* A dead slot that nothing points to any more may be used again, once no reader can see it. */
 int store_slot_release(struct store *store, uint32_t slot);
 
@@ -231,7 +236,7 @@ int store_live_as_of(struct store *store, const uint32_t *slots, size_t n, uint6
 		     bool *live_out);
 /*
  * Brings the values of n slots into memory, as far as they are on disk alone, with reads that are
- * issued together; store_entry_prefetch (below) what store_slot_entry looks at. Hints: what cannot be
+ * issued together; store_entry_prefetch (below) what store_slot_id looks at. Hints: what cannot be
  * read says so when it is asked for. Inside store_read_begin/_end.
  */
 void store_value_prefetch(struct store *store, const uint32_t *slots, size_t n);

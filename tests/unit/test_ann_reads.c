@@ -256,6 +256,69 @@ static void test_little_memory(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* Asks all; how many pages of the tables were read for it. */
+static size_t table_misses(struct ann_fixture *fixture, char answers[QUERIES][512])
+{
+	struct store_stats before, after;
+
+	store_get_stats(fixture->store, &before);
+	ask_all(fixture, answers);
+	store_get_stats(fixture->store, &after);
+	return (size_t)(after.misses[STORE_CLASS_MAP] - before.misses[STORE_CLASS_MAP]);
+}
+
+/* A vector that is its own nearest has this id. */
+static void is_found_as(struct ann_fixture *fixture, uint32_t i, const char *id)
+{
+	struct ann_query spec = {.k = 1};
+	struct ann_answer answer;
+	float query[DIM];
+
+	vector_of(i, query);
+	assert_int_equal(ann_search(fixture->ann, query, 1, &spec, &answer, NULL), 0);
+	assert_int_equal(answer.first[1], 1);
+	assert_int_equal(answer.hits[0].id_len, strlen(id));
+	assert_memory_equal(answer.ids + answer.hits[0].id_at, id, strlen(id));
+	ann_answer_release(&answer);
+}
+
+/* Where the cache has no room for the tables, ids of hits stay, and follow what becomes of them. */
+static void test_ids_stay(void **state)
+{
+	static char much[QUERIES][512], little[QUERIES][512];
+	struct ann_fixture fixture;
+	float vector[DIM];
+
+	(void)state;
+	new_stored(&fixture);
+	ask_all(&fixture, much);
+	fixture.cache_bytes = 384u << 10;
+	ann_fixture_reopen(&fixture, false);
+	fixture.ann->scan_max = 0;
+	assert_true(table_misses(&fixture, little) > 0);
+	assert_memory_equal(much, little, sizeof(little));
+	(void)table_misses(&fixture, little); /* what was pushed out while they came */
+	assert_true(table_misses(&fixture, little) < QUERIES);
+	assert_memory_equal(much, little, sizeof(little));
+	is_found_as(&fixture, 7, "7");
+	is_found_as(&fixture, 8, "8");
+	assert_int_equal(ann_rename(fixture.ann, "7", 1, "seven", 5, 0), 0);
+	is_found_as(&fixture, 7, "seven");
+	assert_int_equal(ann_rename(fixture.ann, "seven", 5, "8", 1, STORE_RENAME_EXCHANGE), 0);
+	is_found_as(&fixture, 7, "8");
+	is_found_as(&fixture, 8, "seven");
+	assert_int_equal(ann_delete(fixture.ann, "8", 1), 0);
+	vector_of(7, vector);
+	assert_int_equal(ann_fixture_put(fixture.ann, "new", vector, DIM), 0);
+	is_found_as(&fixture, 7, "new");
+	ann_fixture_index(fixture.ann);
+	is_found_as(&fixture, 7, "new");
+	is_found_as(&fixture, 8, "seven");
+	ann_drop_caches(fixture.ann);
+	assert_true(table_misses(&fixture, little) > QUERIES);
+	ann_fixture_free(&fixture);
+}
+
 /* Packed nodes are a cache as well. */
 static void test_dropping_caches_drops_packed_nodes(void **state)
 {
@@ -288,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_ranking_is_one_round),
 		cmocka_unit_test(test_all_is_in_memory),
 		cmocka_unit_test(test_little_memory),
+		cmocka_unit_test(test_ids_stay),
 		cmocka_unit_test(test_dropping_caches_drops_packed_nodes),
 	};
 
