@@ -274,7 +274,7 @@ static void is_found_as(struct ann_fixture *fixture, uint32_t i, const char *id)
 	struct ann_answer answer;
 	float query[DIM];
 
-	vector_of(i, query);
+	ann_numbered_vector(&numbered, i, query);
 	assert_int_equal(ann_search(fixture->ann, query, 1, &spec, &answer, NULL), 0);
 	assert_int_equal(answer.first[1], 1);
 	assert_int_equal(answer.hits[0].id_len, strlen(id));
@@ -308,7 +308,7 @@ static void test_ids_stay(void **state)
 	is_found_as(&fixture, 7, "8");
 	is_found_as(&fixture, 8, "seven");
 	assert_int_equal(ann_delete(fixture.ann, "8", 1), 0);
-	vector_of(7, vector);
+	ann_numbered_vector(&numbered, 7, vector);
 	assert_int_equal(ann_fixture_put(fixture.ann, "new", vector, DIM), 0);
 	is_found_as(&fixture, 7, "new");
 	ann_fixture_index(fixture.ann);
