@@ -121,7 +121,7 @@ void compare_memory(struct compare *compare)
 	compare_must(machine_join_group(), "joining MEMORY_GROUP");
 	compare_must(peer_vecfs.open(&config, &self), path);
 	while ((recall = compare_recall(compare, &peer_vecfs, self, effort)) < wanted)
-		effort += 1 + effort / 10;
+		effort += effort < 30 ? 1 : effort / 10;
 	results = compare_results(compare, "memory");
 	fprintf(results,
 		"limit, bytes\tof the vectors\tcache, bytes\tcode bits\teffort\trecall@10\t"
