@@ -18,8 +18,13 @@
 #include "ann/links.h"
 #include "store/mem.h"
 
+#ifdef SMALL_TABLES /* store/tables.h: a fuzzer chooses anew at each opening */
+#define ENTRIES_SAMPLE 24u
+#define ENTRIES_CANDIDATES 8u
+#else
 #define ENTRIES_SAMPLE 1024u
 #define ENTRIES_CANDIDATES 64u
+#endif
 #define ENTRIES_TURNS (ENTRIES_SAMPLE / ENTRIES_CANDIDATES)
 
 struct sample {

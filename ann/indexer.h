@@ -18,7 +18,7 @@
 #include "ann/collection.h"
 
 #ifdef SMALL_TABLES /* store/tables.h */
-#define INDEXER_CENTRE 48u
+#define INDEXER_CENTRE 16u
 #else
 #define INDEXER_CENTRE 256u
 #endif

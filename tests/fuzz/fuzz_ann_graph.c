@@ -18,8 +18,8 @@
 #include "tests/fuzz/spoil.h"
 #include "tests/support/ann_fixture.h"
 
-#define DIM 12u
-#define VECTORS 60u /* a graph begins at INDEXER_CENTRE */
+#define DIM 6u
+#define VECTORS 26u /* a graph begins at INDEXER_CENTRE */
 #define K 8u
 #define GRAPH_KINDS (7u << (IMAGE_PAGE + FORMAT_SPACE_GRAPH))
 #define VALUE_KIND (1u << (IMAGE_PAGE + FORMAT_SPACE_VALUE))
@@ -35,8 +35,8 @@ void __wrap_graph_recommend(uint32_t dim, enum ann_metric metric, struct graph_p
 	(void)dim;
 	(void)metric;
 	*params_out =
-		(struct graph_params){.degree = 8, .cap = 11, .build_effort = 12, .alpha = 1.1f};
-	*effort_out = 20;
+		(struct graph_params){.degree = 4, .cap = 6, .build_effort = 7, .alpha = 1.1f};
+	*effort_out = 10;
 }
 
 /* Pages lie in the image as they are: else what is damaged is how they were compressed. */
