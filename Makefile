@@ -12,13 +12,15 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SAN ?=
 COVERAGE ?=
+HARDEN ?= yes
 V ?=
 
 comma := ,
 quiet := $(if $(V),,@)
-variant := $(if $(COVERAGE),coverage,$(if $(SAN),san-$(subst $(comma),-,$(SAN)),plain))
+soft := $(filter no,$(HARDEN))
+variant := $(if $(COVERAGE),coverage,$(if $(SAN),san-$(subst $(comma),-,$(SAN)),$(if $(soft),soft,plain)))
 B := build/$(variant)
-program := $(if $(COVERAGE)$(SAN),$(B)/vecfs,vecfs)
+program := $(if $(COVERAGE)$(SAN)$(soft),$(B)/vecfs,vecfs)
 machine := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 is_gcc := $(if $(findstring clang,$(shell $(CC) --version)),,yes)
 
@@ -26,24 +28,33 @@ is_gcc := $(if $(findstring clang,$(shell $(CC) --version)),,yes)
 
 warnings := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla \
 	-Wwrite-strings -Werror
+# Those of them that this compiler has for this machine.
+supported = $(foreach f,$(1),$(shell $(CC) $(f) -Werror -xc -c /dev/null -o /dev/null 2>/dev/null && echo $(f)))
 harden := -fstack-protector-strong -fPIE
 ifneq ($(COVERAGE),)
 # Without assert(): the branch of one that fails cannot be reached, and would hide those that can.
 optimize := -O0 --coverage -fprofile-update=atomic -DNDEBUG
 else ifeq ($(SAN),)
 optimize := -O2
-harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(call supported,-fstack-clash-protection \
+	$(if $(filter x86_64,$(machine)),-fcf-protection) \
+	$(if $(filter aarch64,$(machine)),-mbranch-protection=standard))
 else
 # A fence is one thing gcc's thread sanitizer does not model; the warning says only that.
 optimize := -O1 -fno-omit-frame-pointer -fsanitize=$(SAN) -fno-sanitize-recover=undefined \
 	$(if $(and $(is_gcc),$(findstring thread,$(SAN))),-Wno-error=tsan)
 endif
 
+# What that costs can be measured: HARDEN=no makes build/soft/vecfs.
+ifneq ($(soft),)
+harden := -fno-stack-protector -U_FORTIFY_SOURCE -fno-pie $(call supported,-fcf-protection=none)
+endif
+
 CFLAGS ?=
 all_cflags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. $(optimize) -g $(warnings) \
 	$(harden) -pthread $(CFLAGS)
 LDFLAGS ?=
-all_ldflags = -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread \
+all_ldflags = $(if $(soft),-no-pie -Wl$(comma)-z$(comma)lazy,-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) -Wl,--as-needed -pthread \
 	$(if $(SAN),-fsanitize=$(SAN)) $(if $(COVERAGE),--coverage) $(LDFLAGS)
 
 # pkg-config runs once per package, and only for what a target needs.
@@ -190,6 +201,10 @@ check-layers: $(libstore) $(libann) ## includes, symbols and system calls keep t
 .PHONY: check-headers
 check-headers: ## each header compiles alone, each .c includes its own header first
 	$(quiet)CC="$(CC)" scripts/check-headers
+
+.PHONY: check-hardening
+check-hardening: all ## the program has what guards it against errors of memory
+	$(quiet)scripts/check-hardening $(program)
 
 .PHONY: check-format
 check-format: ## the source is formatted as .clang-format says
