@@ -324,6 +324,8 @@ static int settle_paths(struct mount *mount, struct err_msg *msg)
 		rc = mount_point_resolve(options->fs.mountpoint, &mount->mountpoint, msg);
 	if (rc == 0)
 		rc = mount_point_check_apart(mount->store_path, mount->mountpoint, msg);
+	if (rc == 0 && !options->fs.read_only)
+		rc = mount_point_check_store(mount->store_path, msg);
 	if (rc == 0)
 		rc = mount_point_prepare(mount->mountpoint, &detached, msg);
 	if (detached)

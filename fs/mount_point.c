@@ -107,6 +107,19 @@ int mount_point_check_apart(const char *store, const char *mountpoint, struct er
 	return 0;
 }
 
+int mount_point_check_store(const char *store, struct err_msg *msg)
+{
+	struct stat st;
+
+	if (stat(store, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+		return 0; /* what else is wrong with it, opening says */
+	return err_set(msg, ERR_PERMISSION,
+		       "the store %s has mode %04o, so that others may write to it; expected its "
+		       "owner alone: chmod go-w it, or mount it with ro",
+		       store, (unsigned)(st.st_mode & 07777));
+}
+
 /* --- /proc/self/mountinfo --- */
 
 /* Copies a field, with \ooo as the byte it stands for. */

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What others may see and do, and what the daemon leaves behind: nothing unless it was allowed.
+set -u
+# shellcheck source=tests/mount/lib.sh
+. "$(dirname "$0")/lib.sh"
+tests_begin
+chmod 755 "$scratch" "$M"
+store=$scratch/s.vecfs
+
+ok "mount" mount_store "$store" "$M" dim=2,metric=l2
+floats 1 2 >"$M/vectors/a"
+equal "the store is its owner's alone" 600 "$(stat -c %a "$store")"
+equal "and so is its log" 600 "$(stat -c %a "$store"-wal.* | sort -u)"
+equal "no core files" "0 0" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$daemon/limits")"
+if [ "$(id -u)" -ne 0 ]; then
+	refused "nor may the memory be read" "ermission denied" cat "/proc/$daemon/environ"
+else
+	equal "nor may the memory be read" 0 "$(stat -c %u "/proc/$daemon/mem")"
+fi
+
+other() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+	ok "unmount" unmount_store "$M"
+	ok "mount" mount_store "$store" "$M" default_permissions
+	if grep -q allow_other <<<"$(findmnt -no OPTIONS "$M")"; then
+		echo "# allow_other is on for root"
+	else
+		refused "others see no files" "ermission denied" other ls "$M"
+		refused "nor read any" "ermission denied" other cat "$M/vectors/a"
+		refused "nor its metrics" "ermission denied" other cat "$M/status/metrics"
+	fi
+	ok "unmount" unmount_store "$M"
+	ok "mount" mount_store "$store" "$M" allow_other
+	ok "allowed, they see what permissions let them" other cat "$M/vectors/a"
+	chmod 600 "$M/vectors/a"
+	refused "and no more than that" "ermission denied" other cat "$M/vectors/a"
+	# shellcheck disable=SC2016
+	refused "vectors are not made by others" "ermission denied" other bash -c 'echo >"$0/vectors/b"' "$M"
+	refused "questions are the owner's" "ermission denied" other ls "$M/query/3"
+	refused "also by a path that was asked before" "ermission denied" other cat "$M/query/3/like/a"
+	# shellcheck disable=SC2016
+	refused "so is control" "ermission denied" other bash -c 'echo checkpoint >"$0/status/control"' "$M"
+else
+	echo "# not root: what others see is not looked at"
+fi
+ok "unmount" unmount_store "$M"
+
+for mode in 620 602 666; do
+	chmod "$mode" "$store"
+	refused "a store of mode $mode is not mounted" "mode 0$mode" "$program" "$store" "$M"
+done
+ok "but read" mount_store "$store" "$M" ro
+ok "unmount" unmount_store "$M"
+chmod go-w "$store"
+ok "it is when others may only read" mount_store "$store" "$M"
+ok "unmount" unmount_store "$M"
+tests_end
