@@ -138,6 +138,25 @@ costs "ten queries on one open run" 24 GETATTR does ask "$M/query/10/run" "$scra
 equal "each of them is WRITE and READ" "$(printf 'WRITE READ %.0s' {1..10})" \
 	"$(requests "$(($(marks) - 1))" | grep -oE '(WRITE READ ?)+' | sed 's/ *$/ /')"
 
+# What indexers do: nothing is searched, and no answer is made.
+asked() {
+	awk '$1 == "vecfs_ops_total{op=\"query\"}" { print $2 }' "$M/status/metrics"
+}
+before=$(asked)
+costs "find over the whole tree" 250 'OPEN|READ' find "$M" -ls
+equal "nobody has searched" "$before" "$(asked)"
+
+# The kernel keeps names alone. When somebody wants attributes of names that it does not know, what it
+# keeps is dropped after the first of them, at leisure, so that the others do not come one by one.
+for i in {2000..3499}; do cp "$scratch/v" "$V/n$i"; done
+ok "unmount" fusermount3 -u "$M"
+wait "$daemon"
+ok "mount" start ''
+costs "ls -U of 1,600 unknown vectors" 30 LOOKUP\ LOOKUP\ LOOKUP ls -U "$V"
+costs "ls -U again" 3 'READDIR|READDIRPLUS|LOOKUP' ls -U "$V"
+costs "ls -lU of them" 1700 '' ls -lU "$V"
+costs "ls -lU again" 60 LOOKUP ls -lU "$V"
+costs "ls -lU once more" 3 'READDIR|READDIRPLUS|LOOKUP' ls -lU "$V"
 ok "unmount" fusermount3 -u "$M"
 wait "$daemon"
 tests_end
