@@ -70,6 +70,7 @@ struct node_loose {
 	uint64_t size;
 	uint64_t number; /* that stat shows */
 	bool mtime_set;	 /* by setattr, after the last write: a commit keeps it */
+	bool left;	 /* it was stored: its readers keep that, whatever is written to it */
 };
 
 /* What the kernel may do with the content of a vector that is opened for reading. */
@@ -165,7 +166,10 @@ bool inode_is_loose(struct inode_table *table, const struct node *node);
 /* Changes attributes of a loose node; false when it is not loose. mask: enum store_attr_mask. */
 bool inode_set_loose(struct inode_table *table, struct node *node, const struct store_attr *attr,
 		     unsigned mask);
-/* Something was written: a loose node has this size now, and no time that was set before. */
+/*
+ * Something was written: a loose node has this size now, unless it was stored once, and no time that
+ * was set before.
+ */
 void inode_set_size(struct inode_table *table, struct node *node, uint64_t size);
 /* The store took its content. */
 void inode_committed(struct inode_table *table, struct node *node, uint64_t *version_out);

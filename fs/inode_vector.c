@@ -139,7 +139,8 @@ void inode_set_size(struct inode_table *table, struct node *node, uint64_t size)
 {
 	pthread_mutex_lock(&table->lock);
 	if (node->loose != NULL) {
-		node->loose->size = size;
+		if (!node->loose->left)
+			node->loose->size = size;
 		node->loose->mtime_set = false;
 	}
 	pthread_mutex_unlock(&table->lock);
@@ -279,6 +280,7 @@ void inode_unname(struct inode_table *table, struct node *node, struct node_loos
 		table->uncommitted--;
 		mem_free(loose);
 	} else {
+		loose->left = true;
 		node->loose = loose;
 	}
 	inode_table_unlink_name(table, node);

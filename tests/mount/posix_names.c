@@ -91,6 +91,16 @@ static void test_unlink(void)
 	CHECK(pread(writer, got, 4, 0) == 4, "the removed one is read apart from it");
 	CHECK(close(reader) == 0 && close(writer) == 0 && holds("d", second), "close");
 	reader = open("d", O_RDONLY);
+	writer = open("d", O_WRONLY | O_TRUNC);
+	CHECK(unlink("d") == 0 && write(writer, first, 8) == 8 && fstat(reader, &st) == 0 &&
+		      st.st_size == (off_t)size,
+	      "a beginning written to a removed vector");
+	CHECK(read(reader, got, sizeof(got)) == (ssize_t)size && memcmp(got, second, size) == 0,
+	      "cuts nothing off for its reader");
+	REFUSED(close(writer), EINVAL, "and is one at close");
+	close(reader);
+	store("d", second);
+	reader = open("d", O_RDONLY);
 	store("e", first);
 	CHECK(rename("e", "d") == 0 && holds("d", first), "rename over an open file");
 	CHECK(read(reader, got, sizeof(got)) == (ssize_t)size && memcmp(got, second, size) == 0,
