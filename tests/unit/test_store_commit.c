@@ -412,6 +412,56 @@ static void test_no_memory(void **state)
 	assert_true(failures > 10);
 }
 
+/* With a number that was taken before. */
+static int put_with(struct store_fixture *f, const char *id, uint64_t ino)
+{
+	static const uint8_t value[STORE_FIXTURE_VALUE];
+	const struct store_attr attr = {0};
+	struct store_put_result result = {.ino = ino};
+
+	return store_put(f->store, id, strlen(id), value, sizeof(value), &attr, STORE_PUT_INO, NULL,
+			 NULL, &result);
+}
+
+/* A number is given once, in whatever order they are used, and after each way to open again. */
+static void test_numbers(void **state)
+{
+	const struct store_attr attr = {0};
+	struct store_fixture f;
+	uint64_t a, b, unused, own, after;
+
+	(void)state;
+	store_fixture_new(&f, NULL);
+	a = store_new_ino(f.store);
+	b = store_new_ino(f.store);
+	unused = store_new_ino(f.store);
+	assert_true(a < b && b < unused);
+	assert_int_equal(put_with(&f, "b", b), 0);
+	assert_int_equal(put_as(&f, "own", &attr, 0), 0);
+	assert_int_equal(put_with(&f, "a", a), 0);
+	own = entry_of(&f, "own").ino;
+	assert_true(own > unused);
+	assert_int_equal(entry_of(&f, "a").ino, a);
+	assert_int_equal(entry_of(&f, "b").ino, b);
+	/* What is stored already keeps its own. */
+	assert_int_equal(put_with(&f, "a", unused), 0);
+	assert_int_equal(entry_of(&f, "a").ino, a);
+	for (int crash = 1; crash >= 0; crash--) {
+		if (!crash)
+			assert_int_equal(store_checkpoint(f.store), 0);
+		else
+			assert_int_equal(store_sync(f.store), 0);
+		store_fixture_reopen(&f);
+		assert_int_equal(entry_of(&f, "a").ino, a);
+		assert_int_equal(entry_of(&f, "b").ino, b);
+		assert_int_equal(entry_of(&f, "own").ino, own);
+		after = store_new_ino(f.store);
+		assert_true(after > own);
+		store_fixture_check(&f);
+	}
+	store_fixture_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -419,7 +469,7 @@ int main(void)
 		cmocka_unit_test(test_names),	   cmocka_unit_test(test_learnt_size),
 		cmocka_unit_test(test_results),	   cmocka_unit_test(test_slot_given_back),
 		cmocka_unit_test(test_release),	   cmocka_unit_test(test_nothing_changed),
-		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
