@@ -209,4 +209,27 @@ else
 fi
 
 ok "unmount" unmount_store "$M"
+
+# --- the other distances ---
+points() {
+	floats 2 0 >"$V/same" && floats 0 3 >"$V/across" && floats -4 0 >"$V/against" &&
+		floats 3 3 >"$V/between"
+}
+ok "mount, cosine" mount_store "$scratch/cosine.vecfs" "$M" dim=2,metric=cosine
+points
+equal "1 - cos, whatever the length" "same${tab}0
+between${tab}0.292893219
+across${tab}1
+against${tab}2" "$(cat "$Q/10/$(hex 7 0)")"
+equal "the zero vector has no direction" "No" "$(cat "$Q/10/$(hex 0 0)" 2>/dev/null && echo Yes || echo No)"
+contains "the errors say so" "EINVAL" "$errors"
+ok "unmount" unmount_store "$M"
+ok "mount, ip" mount_store "$scratch/ip.vecfs" "$M" dim=2,metric=ip
+points
+equal "the dot product, negative" "between${tab}-6
+same${tab}-4
+across${tab}0
+against${tab}8" "$(cat "$Q/10/$(hex 2 0)")"
+equal "max, below 0" "between${tab}-6" "$(cat "$Q/10,max=-5/$(hex 2 0)")"
+ok "unmount" unmount_store "$M"
 tests_end
