@@ -73,13 +73,19 @@ static int measure(struct store_io *io, struct store *store, struct sizes *sizes
 static int copy_slot(struct store *store, uint32_t slot, struct cmd_output *output,
 		     struct err_msg *msg)
 {
+	uint8_t list[XATTR_LIST_MAX];
+	struct xattrs xattrs = {list, 0};
 	struct store_entry entry;
 	const void *value;
 	int rc = cmd_read_slot(store, slot, &entry, &value, msg);
 
 	if (rc != 0)
 		return rc;
-	rc = cmd_output_put(output, &entry, value, store_value_size(store), msg);
+	rc = store_get_xattrs(store, entry.id, entry.id_len, list, &xattrs.len);
+	if (rc != 0)
+		return err_set(msg, rc, "the extended attributes of vectors/%s cannot be read: %s",
+			       entry.id, err_str(rc));
+	rc = cmd_output_put(output, &entry, value, store_value_size(store), &xattrs, msg);
 	if (rc == ERR_EXISTS)
 		rc = err_set(msg, ERR_DAMAGED, "vectors/%s stands twice in the store", entry.id);
 	return rc;

@@ -123,14 +123,23 @@ int cmd_output_create(struct cmd_output *output, const struct store_geometry *ge
 }
 
 int cmd_output_put(struct cmd_output *output, const struct store_entry *entry, const void *value,
-		   uint32_t size, struct err_msg *msg)
+		   uint32_t size, const struct xattrs *xattrs, struct err_msg *msg)
 {
 	struct store_stats stats;
 	int rc = cmd_stopped() ? ERR_INTERRUPTED : 0;
 
+	if (rc == 0 && xattrs->len > store_xattr_max(output->store))
+		return err_set(msg, ERR_TOO_BIG,
+			       "vectors/%s has extended attributes of %" PRIu32
+			       " bytes; with pages of %" PRIu32 " bytes at most %" PRIu32
+			       " fit: give a larger --page-size",
+			       entry->id, xattrs->len, store_page_size(output->store),
+			       store_xattr_max(output->store));
 	if (rc == 0)
 		rc = store_put(output->store, entry->id, entry->id_len, value, size, &entry->attr,
 			       STORE_PUT_NEW, NULL, NULL, NULL);
+	if (rc == 0 && xattrs->len > 0)
+		rc = store_set_xattrs(output->store, entry->id, entry->id_len, xattrs);
 	if (rc == 0 && ++output->puts % LOOK_EVERY == 0) {
 		store_get_stats(output->store, &stats);
 		if (stats.dirty_bytes > output->dirty_max)

@@ -34,9 +34,12 @@ int cmd_output_prepare(struct cmd_output *output, const char *path, struct err_m
 /* Makes the new store. cache_bytes: of its cache; up to twice as much may gather in changed pages. */
 int cmd_output_create(struct cmd_output *output, const struct store_geometry *geometry,
 		      uint64_t cache_bytes, struct err_msg *msg);
-/* ERR_INTERRUPTED after a signal; else as store_put. Without a sentence for ERR_EXISTS. */
+/*
+ * ERR_INTERRUPTED after a signal; ERR_TOO_BIG when the extended attributes are longer than pages of OUT
+ * allow; else as store_put. Without a sentence for ERR_EXISTS.
+ */
 int cmd_output_put(struct cmd_output *output, const struct store_entry *entry, const void *value,
-		   uint32_t size, struct err_msg *msg);
+		   uint32_t size, const struct xattrs *xattrs, struct err_msg *msg);
 /* Makes it durable and gives it its name. *bytes_out: of the file. */
 int cmd_output_finish(struct cmd_output *output, uint64_t *bytes_out, struct err_msg *msg);
 /* Removes what is there of it, unless it was finished. In any case, at the end. */

@@ -48,7 +48,7 @@ static int save(void *ctx, const struct salvage_vector *vector)
 	if (validate_vector(dim, recover->metric, vector->value, dim, NULL) != 0)
 		return ERR_INVALID;
 	return cmd_output_put(&recover->output, &vector->entry, vector->value, vector->size,
-			      recover->msg);
+			      &vector->xattrs, recover->msg);
 }
 
 static void show(void *ctx, bool loss, const char *text)

@@ -82,6 +82,10 @@ static void name_record(const struct wal_record *record, struct text *line)
 		   record->length >= sizeof(struct format_setattr)) {
 		at = sizeof(struct format_setattr);
 		len = get_u32(((const struct format_setattr *)payload)->id_length);
+	} else if (record->type == FORMAT_SETXATTR &&
+		   record->length >= sizeof(struct format_setxattr)) {
+		at = sizeof(struct format_setxattr);
+		len = get_u32(((const struct format_setxattr *)payload)->id_length);
 	}
 	if (len <= FORMAT_ID_MAX && at + len <= record->length)
 		text_escaped(line, (const char *)payload + at, len);
@@ -191,9 +195,10 @@ static void show(const struct counts *counts, const struct wal_report *report)
 {
 	show_segments(report);
 	printf("records after the checkpoint: %" PRIu64 " (put %" PRIu64 ", delete %" PRIu64
-	       ", rename %" PRIu64 ", setattr %" PRIu64 ", sync %" PRIu64 ")",
+	       ", rename %" PRIu64 ", setattr %" PRIu64 ", setxattr %" PRIu64 ", sync %" PRIu64 ")",
 	       report->records, counts->of[FORMAT_PUT], counts->of[FORMAT_DELETE],
-	       counts->of[FORMAT_RENAME], counts->of[FORMAT_SETATTR], counts->of[FORMAT_SYNC]);
+	       counts->of[FORMAT_RENAME], counts->of[FORMAT_SETATTR], counts->of[FORMAT_SETXATTR],
+	       counts->of[FORMAT_SYNC]);
 	if (report->records > 0)
 		printf(", LSN %" PRIu64 " ... %" PRIu64, report->first_lsn, report->last_lsn);
 	printf("\n");

@@ -230,6 +230,7 @@ int store_rename(struct store *store, const char *from_id, size_t from_len, cons
 	bool exchange = (flags & STORE_RENAME_EXCHANGE) != 0, exists = false;
 	struct store_put_result result = {.old_slot = STORE_NO_SLOT};
 	struct store_entry from = {0}, to = {0};
+	struct commit_xattrs xattrs = {0};
 	int err;
 
 	if (to_len == 0 || to_len > FORMAT_ID_MAX)
@@ -247,7 +248,7 @@ int store_rename(struct store *store, const char *from_id, size_t from_len, cons
 	if (err == 0)
 		err = room_take(store, ROOM_CHANGE, room_of_put(store));
 	if (err == 0)
-		err = commit_prepare_rename(store, &from, &to, flags, &exists);
+		err = commit_prepare_rename(store, &from, &to, flags, &exists, &xattrs);
 	if (err != 0)
 		goto out;
 	err = log_rename(store, &from, &to, exchange, &result.lsn);
@@ -260,7 +261,7 @@ int store_rename(struct store *store, const char *from_id, size_t from_len, cons
 	if (exists && !exchange)
 		result.old_slot = to.slot;
 	commit_lock_tables(store);
-	commit_apply_rename(store, &from, &to, exchange, result.old_slot, result.lsn);
+	commit_apply_rename(store, &from, &to, &xattrs, exchange, result.old_slot, result.lsn);
 	if (on_commit != NULL)
 		on_commit(ctx, &result);
 	commit_unlock_tables(store, result.lsn);
@@ -268,6 +269,7 @@ out:
 	if (err == 0 && result_out != NULL)
 		*result_out = result;
 	end(store);
+	commit_release_xattrs(&xattrs);
 	if (err == 0)
 		checkpoint_pressure(store, from_len + to_len);
 	return err;
@@ -301,7 +303,7 @@ int store_set_attr(struct store *store, const char *id, size_t id_len,
 		err = room_take(store, ROOM_CHANGE, room_of_put(store));
 	if (err == 0) {
 		ids_bucket_entry(place.found, &entry);
-		err = ids_reserve_at(&store->ids, id, id_len, &place);
+		err = ids_reserve_at(&store->ids, id, id_len, &place, NULL);
 	}
 	if (err != 0)
 		goto out;
@@ -317,12 +319,55 @@ int store_set_attr(struct store *store, const char *id, size_t id_len,
 		goto out;
 	}
 	commit_lock_tables(store);
-	ids_put_at(&store->ids, &place, &entry);
+	ids_put_at(&store->ids, &place, &entry, NULL);
 	commit_unlock_tables(store, lsn);
 out:
 	end(store);
 	if (err == 0)
 		checkpoint_pressure(store, id_len);
+	return err;
+}
+
+int store_set_xattrs(struct store *store, const char *id, size_t id_len,
+		     const struct xattrs *xattrs)
+{
+	struct format_setxattr head = {0};
+	struct wal_part parts[3] = {
+		{&head, sizeof(head)}, {id, id_len}, {xattrs->bytes, xattrs->len}};
+	struct store_entry entry = {0};
+	struct ids_place place;
+	uint64_t lsn;
+	int err;
+
+	if (xattrs->len > xattr_list_max(store->head.page_size))
+		return ERR_TOO_BIG;
+	if (!xattr_valid(xattrs->bytes, xattrs->len))
+		return ERR_INVALID;
+	err = begin(store);
+	if (err == 0)
+		err = ids_locate(&store->ids, id, id_len, &place);
+	if (err == 0)
+		err = room_take(store, ROOM_CHANGE, room_of_put(store));
+	if (err == 0) {
+		ids_bucket_entry(place.found, &entry);
+		err = ids_reserve_at(&store->ids, id, id_len, &place, xattrs);
+	}
+	if (err != 0)
+		goto out;
+	put_u32(head.list_length, xattrs->len);
+	put_u32(head.id_length, (uint32_t)id_len);
+	err = wal_append(store->wal, FORMAT_SETXATTR, parts, 3, false, &lsn);
+	if (err != 0) {
+		err = log_failed(store, err);
+		goto out;
+	}
+	commit_lock_tables(store);
+	ids_put_at(&store->ids, &place, &entry, xattrs);
+	commit_unlock_tables(store, lsn);
+out:
+	end(store);
+	if (err == 0)
+		checkpoint_pressure(store, id_len + xattrs->len);
 	return err;
 }
 

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "store/base.h"
+#include "store/ids_bucket.h"
+#include "store/mem.h"
 
 /*
  * Makes the slot of an id changeable. Slot table and index are read from disk: ERR_DAMAGED unless the
@@ -31,7 +33,7 @@ static int reserve_live(struct store *store, uint64_t hash, uint32_t number)
 int commit_prepare_delete(struct store *store, const char *id, size_t len, struct ids_place *place)
 {
 	uint32_t slot = get_u32(place->found->slot);
-	int err = ids_reserve_at(&store->ids, id, len, place);
+	int err = ids_reserve_at(&store->ids, id, len, place, NULL);
 
 	return err != 0 ? err : reserve_live(store, place->hash, slot);
 }
@@ -58,13 +60,51 @@ int commit_prepare_put(struct store *store, const struct store_entry *entry,
 	if (err == 0 && old_slot != STORE_NO_SLOT)
 		err = reserve_live(store, place->hash, old_slot);
 	if (err == 0)
-		err = ids_reserve_at(&store->ids, entry->id, entry->id_len, place);
+		err = ids_reserve_at(&store->ids, entry->id, entry->id_len, place, NULL);
 	return err;
 }
 
-/* Finds both ends of a rename and brings their pages in; *exists: the target is there. */
+/* Copies what both ends have: their entries move while the change is made. to: NULL: not there. */
+static int copy_xattrs(struct store *store, const struct store_entry *from,
+		       const struct store_entry *to, struct commit_xattrs *out)
+{
+	struct ids_place place;
+	int err = ids_locate(&store->ids, from->id, from->id_len, &place);
+
+	if (err != 0)
+		return err;
+	out->from = ids_bucket_xattrs(place.found);
+	if (to != NULL) {
+		err = ids_locate(&store->ids, to->id, to->id_len, &place);
+		if (err != 0)
+			return err;
+		out->to = ids_bucket_xattrs(place.found);
+	}
+	if (out->from.len + out->to.len == 0)
+		return 0;
+	out->bytes = mem_alloc((size_t)out->from.len + out->to.len);
+	if (out->bytes == NULL)
+		return ERR_NOMEM;
+	memcpy(out->bytes, out->from.bytes, out->from.len);
+	if (out->to.len > 0)
+		memcpy(out->bytes + out->from.len, out->to.bytes, out->to.len);
+	out->from.bytes = out->bytes;
+	out->to.bytes = out->bytes + out->from.len;
+	return 0;
+}
+
+void commit_release_xattrs(struct commit_xattrs *xattrs)
+{
+	mem_free(xattrs->bytes);
+	memset(xattrs, 0, sizeof(*xattrs));
+}
+
+/*
+ * Each end gets room by itself. That is enough where an exchange has both in one bucket: of the two
+ * entries one does not grow, and commit_apply_rename shortens from's before it puts anything.
+ */
 int commit_prepare_rename(struct store *store, struct store_entry *from, struct store_entry *to,
-			  unsigned flags, bool *exists)
+			  unsigned flags, bool *exists, struct commit_xattrs *xattrs)
 {
 	struct store_entry target;
 	int err = ids_find(&store->ids, to->id, to->id_len, &target);
@@ -78,14 +118,17 @@ int commit_prepare_rename(struct store *store, struct store_entry *from, struct 
 		return err;
 	if (*exists)
 		*to = target;
-	err = ids_reserve(&store->ids, from->id, from->id_len);
+	err = copy_xattrs(store, from, *exists ? to : NULL, xattrs);
+	if (err == 0)
+		err = ids_reserve(&store->ids, from->id, from->id_len,
+				  (flags & STORE_RENAME_EXCHANGE) != 0 ? &xattrs->to : NULL);
 	if (err == 0)
 		err = reserve_live(store, ids_hash(&store->ids, from->id, from->id_len),
 				   from->slot);
 	if (err == 0 && *exists)
 		err = reserve_live(store, ids_hash(&store->ids, to->id, to->id_len), to->slot);
 	if (err == 0)
-		err = ids_reserve(&store->ids, to->id, to->id_len);
+		err = ids_reserve(&store->ids, to->id, to->id_len, &xattrs->from);
 	return err;
 }
 
@@ -100,7 +143,7 @@ void commit_apply_put(struct store *store, const struct store_entry *entry,
 {
 	struct slots_entry live = {place->hash, lsn, STORE_SLOT_LIVE};
 
-	ids_put_at(&store->ids, place, entry);
+	ids_put_at(&store->ids, place, entry, NULL);
 	slots_set(&store->slots, entry->slot, &live);
 	if (old_slot != STORE_NO_SLOT)
 		commit_apply_dead(store, old_slot, lsn);
@@ -128,7 +171,8 @@ void commit_name_entry(struct store_entry *entry, const char *id, size_t len)
 }
 
 void commit_apply_rename(struct store *store, struct store_entry *from, struct store_entry *to,
-			 bool exchange, uint32_t old_slot, uint64_t lsn)
+			 const struct commit_xattrs *xattrs, bool exchange, uint32_t old_slot,
+			 uint64_t lsn)
 {
 	struct store_entry old = *from;
 
@@ -136,10 +180,10 @@ void commit_apply_rename(struct store *store, struct store_entry *from, struct s
 	commit_name_entry(from, to->id, to->id_len);
 	if (exchange) {
 		commit_name_entry(to, old.id, old.id_len);
-		ids_put(&store->ids, to);
+		ids_put(&store->ids, to, &xattrs->to);
 		move_slot(store, to);
 	}
-	ids_put(&store->ids, from);
+	ids_put(&store->ids, from, &xattrs->from);
 	move_slot(store, from);
 	if (old_slot != STORE_NO_SLOT)
 		commit_apply_dead(store, old_slot, lsn);

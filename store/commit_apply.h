@@ -18,9 +18,18 @@ int commit_set_value_size(struct store *store, size_t size);
  */
 int commit_prepare_put(struct store *store, const struct store_entry *entry,
 		       struct ids_place *place, uint32_t old_slot, const void *value);
-/* Finds both ends of a rename and brings their pages in; *exists: the target is there. */
+/* Copies of the extended attributes that a rename moves. */
+struct commit_xattrs {
+	uint8_t *bytes; /* owned; of both */
+	struct xattrs from, to;
+};
+/*
+ * Finds both ends of a rename and brings their pages in; *exists: the target is there. xattrs is to be
+ * released whatever is returned.
+ */
 int commit_prepare_rename(struct store *store, struct store_entry *from, struct store_entry *to,
-			  unsigned flags, bool *exists);
+			  unsigned flags, bool *exists, struct commit_xattrs *xattrs);
+void commit_release_xattrs(struct commit_xattrs *xattrs);
 void commit_name_entry(struct store_entry *entry, const char *id, size_t len);
 
 /* --- apply: between lock and unlock, after prepare; cannot fail --- */
@@ -34,6 +43,7 @@ void commit_apply_put(struct store *store, const struct store_entry *entry,
 		      const struct ids_place *place, uint32_t old_slot, uint64_t lsn);
 /* to->id is the new name; with exchange `to` takes the old one. old_slot dies, as above. */
 void commit_apply_rename(struct store *store, struct store_entry *from, struct store_entry *to,
-			 bool exchange, uint32_t old_slot, uint64_t lsn);
+			 const struct commit_xattrs *xattrs, bool exchange, uint32_t old_slot,
+			 uint64_t lsn);
 
 #endif

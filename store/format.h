@@ -21,6 +21,12 @@
 #define FORMAT_PAGE_DEFAULT 16384u
 #define FORMAT_VALUE_MAX 65536u
 #define FORMAT_ID_MAX 255u
+#define FORMAT_XATTR_NAME_MAX 255u
+/*
+ * Extended attributes of an entry take this part of a page at most: buckets of few entries would need a
+ * directory that grows faster than they do.
+ */
+#define FORMAT_XATTRS_SHARE 8u
 /* No generation, LSN or segment number that was ever written is above; so counting on cannot wrap. */
 #define FORMAT_COUNT_MAX (UINT64_MAX >> 3)
 
@@ -175,10 +181,16 @@ struct format_entry {
 	uint8_t uid[4];	      /* 32 */
 	uint8_t gid[4];	      /* 36 */
 	uint8_t length[2];    /* 40: of the whole entry */
-	uint8_t xattrs[2];    /* 42: bytes of extended attributes after the id */
+	uint8_t xattrs[2];    /* 42: bytes of the list of extended attributes after the id */
 	uint8_t id_length[1]; /* 44 */
 	uint8_t zero[3];      /* 45 */
 			      /* 48: id, xattrs, zeros */
+};
+
+/* One of a list of extended attributes, which ascend by name: this, the name, the value. */
+struct format_xattr {
+	uint8_t name_length[1];	 /* 0: 1 ... 255 */
+	uint8_t value_length[2]; /* 1 */
 };
 
 /* Log segment: block 0. Records start at 8192. */
@@ -267,6 +279,12 @@ struct format_setattr {
 	uint8_t id_length[4]; /* 20 */
 };
 
+/* Payload of SETXATTR: this, the id, the whole list of its extended attributes, as in an entry. */
+struct format_setxattr {
+	uint8_t list_length[4]; /* 0 */
+	uint8_t id_length[4];	/* 4 */
+};
+
 static_assert(sizeof(struct format_header) == FORMAT_BLOCK, "header is one block");
 static_assert(offsetof(struct format_header, checksum) == 4088, "header checksum");
 static_assert(sizeof(struct format_map_entry) == 16, "map entry");
@@ -281,11 +299,18 @@ static_assert(sizeof(struct format_bucket) == 16, "bucket head");
 static_assert(sizeof(struct format_tag) == 4, "tag");
 static_assert(FORMAT_PAGE_MAX / 8 <= UINT16_MAX, "a tag can name the start of any entry");
 static_assert(sizeof(struct format_entry) == 48, "entry head");
+static_assert(offsetof(struct format_entry, xattrs) == 42, "length of the list of an entry");
+static_assert(sizeof(struct format_xattr) == 3, "extended attribute");
+static_assert(4 * (sizeof(struct format_entry) + FORMAT_ID_MAX +
+		   FORMAT_PAGE_MIN / FORMAT_XATTRS_SHARE + 7 + sizeof(struct format_tag)) <=
+		      FORMAT_PAGE_MIN - sizeof(struct format_bucket),
+	      "four of the longest entries fit in a bucket");
 static_assert(sizeof(struct format_segment) == FORMAT_BLOCK, "segment header is one block");
 static_assert(sizeof(struct format_proof) == FORMAT_BLOCK, "proof is one block");
 static_assert(sizeof(struct format_record) == 40, "record head");
 static_assert(sizeof(struct format_put) == 40, "put");
 static_assert(sizeof(struct format_rename) == 8, "rename");
 static_assert(sizeof(struct format_setattr) == 24, "setattr");
+static_assert(sizeof(struct format_setxattr) == 8, "setxattr");
 
 #endif

@@ -258,7 +258,8 @@ static int split(struct ids *ids, uint64_t hash)
 	return 0;
 }
 
-int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place *place)
+int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place *place,
+		   const struct xattrs *xattrs)
 {
 	uint32_t page_size = ids->pager->page_size;
 	void *change;
@@ -269,7 +270,8 @@ int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place
 			err = locate(ids, place->hash, id, len, place);
 		if (place->page == NULL)
 			return err;
-		if (ids_bucket_room(place->page, page_size) >= ids_bucket_growth(place->found, len))
+		if (ids_bucket_room(place->page, page_size) >=
+		    ids_bucket_growth(place->found, len, xattrs))
 			return pager_change(ids->pager, FORMAT_SPACE_BUCKET, place->bucket,
 					    &change);
 		place->page = NULL;
@@ -278,18 +280,20 @@ int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place
 	return err;
 }
 
-int ids_reserve(struct ids *ids, const char *id, size_t len)
+int ids_reserve(struct ids *ids, const char *id, size_t len, const struct xattrs *xattrs)
 {
 	struct ids_place place = {.hash = ids_hash(ids, id, len)};
 
-	return ids_reserve_at(ids, id, len, &place);
+	return ids_reserve_at(ids, id, len, &place, xattrs);
 }
 
 /* --- changing --- */
 
-void ids_put_at(struct ids *ids, const struct ids_place *place, const struct store_entry *entry)
+void ids_put_at(struct ids *ids, const struct ids_place *place, const struct store_entry *entry,
+		const struct xattrs *xattrs)
 {
-	ids_bucket_put(place->page, ids->pager->page_size, place->found, place->hash, entry);
+	ids_bucket_put(place->page, ids->pager->page_size, place->found, place->hash, entry,
+		       xattrs);
 }
 
 void ids_remove_at(struct ids *ids, const struct ids_place *place)
@@ -306,12 +310,12 @@ static void place_reserved(struct ids *ids, const char *id, size_t len, struct i
 	(void)err;
 }
 
-void ids_put(struct ids *ids, const struct store_entry *entry)
+void ids_put(struct ids *ids, const struct store_entry *entry, const struct xattrs *xattrs)
 {
 	struct ids_place place;
 
 	place_reserved(ids, entry->id, entry->id_len, &place);
-	ids_put_at(ids, &place, entry);
+	ids_put_at(ids, &place, entry, xattrs);
 }
 
 void ids_remove(struct ids *ids, const char *id, size_t len)

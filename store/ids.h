@@ -23,6 +23,7 @@
 
 #include "store/pager.h"
 #include "store/store.h"
+#include "store/xattr.h"
 
 struct ids {
 	struct pager *pager; /* not owned */
@@ -69,21 +70,25 @@ int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint
 /*
  * Makes sure that an entry for this id can be put: splits buckets as needed, brings the pages into
  * memory. Takes lock itself. Changes nothing that a reader can tell. place is that of the id, and is
- * so afterwards; an error may leave it unknown.
+ * so afterwards; an error may leave it unknown. xattrs: what the entry will have, no longer than
+ * xattr_list_max; NULL: what it has already.
  */
-int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place *place);
+int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place *place,
+		   const struct xattrs *xattrs);
 /*
  * These follow ids_reserve_at for their place, under lock exclusively, and cannot fail. ids_put_at
- * replaces or adds (entry->id is the key; lsn is not kept). Each ends what all places say.
+ * replaces or adds (entry->id is the key; lsn is not kept), with the same xattrs, which are not those
+ * of a page. Each ends what all places say.
  */
-void ids_put_at(struct ids *ids, const struct ids_place *place, const struct store_entry *entry);
+void ids_put_at(struct ids *ids, const struct ids_place *place, const struct store_entry *entry,
+		const struct xattrs *xattrs);
 void ids_remove_at(struct ids *ids, const struct ids_place *place);
 /*
  * The same three by the id alone, for a change of several. ids_reserve goes before, for each id; the
  * room it makes is for one put. ids_remove: nothing happens when it is not there.
  */
-int ids_reserve(struct ids *ids, const char *id, size_t len);
-void ids_put(struct ids *ids, const struct store_entry *entry);
+int ids_reserve(struct ids *ids, const char *id, size_t len, const struct xattrs *xattrs);
+void ids_put(struct ids *ids, const struct store_entry *entry, const struct xattrs *xattrs);
 void ids_remove(struct ids *ids, const char *id, size_t len);
 
 int ids_check(struct ids *ids, uint64_t *entries_out);

@@ -45,34 +45,51 @@ static void make_tag(struct format_tag *out, uint64_t hash, uint32_t offset)
 	put_u16(out->at, (uint16_t)(offset / 8));
 }
 
-static uint32_t entry_length(size_t id_len)
+static uint32_t entry_length(size_t id_len, const struct xattrs *xattrs)
 {
-	return (uint32_t)round_up(sizeof(struct format_entry) + id_len, 8);
+	return (uint32_t)round_up(sizeof(struct format_entry) + id_len + xattrs->len, 8);
 }
+
+static const struct xattrs no_xattrs = {NULL, 0};
 
 uint32_t ids_bucket_entry_size(size_t id_len)
 {
-	return entry_length(id_len) + TAG_SIZE;
+	return entry_length(id_len, &no_xattrs) + TAG_SIZE;
 }
 
-uint32_t ids_bucket_growth(const struct format_entry *found, size_t id_len)
+uint32_t ids_bucket_growth(const struct format_entry *found, size_t id_len,
+			   const struct xattrs *xattrs)
 {
-	uint32_t length = entry_length(id_len), was = found != NULL ? get_u16(found->length) : 0;
+	uint32_t length, was = found != NULL ? get_u16(found->length) : 0;
 
+	if (found != NULL && xattrs == NULL)
+		return 0;
+	length = entry_length(id_len, xattrs != NULL ? xattrs : &no_xattrs);
 	if (found == NULL)
 		return length + TAG_SIZE;
 	return length > was ? length - was : 0;
 }
 
-static bool entry_fits(const struct format_entry *entry, uint32_t left)
+struct xattrs ids_bucket_xattrs(const struct format_entry *entry)
 {
+	return (struct xattrs){(const uint8_t *)entry + sizeof(*entry) + entry->id_length[0],
+			       get_u16(entry->xattrs)};
+}
+
+static bool entry_fits(const struct format_entry *entry, uint32_t left, uint32_t page_size)
+{
+	struct xattrs xattrs;
 	uint32_t length;
 
 	if (left < sizeof(*entry))
 		return false;
 	length = get_u16(entry->length);
-	return length <= left && length % 8 == 0 && entry->id_length[0] > 0 &&
-	       length >= sizeof(*entry) + entry->id_length[0] + get_u16(entry->xattrs);
+	xattrs = ids_bucket_xattrs(entry);
+	if (length > left || length % 8 != 0 || entry->id_length[0] == 0 ||
+	    length < sizeof(*entry) + entry->id_length[0] + xattrs.len)
+		return false;
+	return xattrs.len == 0 ||
+	       (xattrs.len <= xattr_list_max(page_size) && xattr_valid(xattrs.bytes, xattrs.len));
 }
 
 bool ids_bucket_valid(const uint8_t *page, uint32_t page_size)
@@ -88,7 +105,7 @@ bool ids_bucket_valid(const uint8_t *page, uint32_t page_size)
 			(const struct format_entry *)(entries_of(page) + at);
 		struct format_tag tag;
 
-		if (!entry_fits(entry, used - at))
+		if (!entry_fits(entry, used - at, page_size))
 			return false;
 		make_tag(&tag, get_u64(entry->hash), (uint32_t)sizeof(*bucket) + at);
 		if (memcmp(tag_of(page, page_size, i), &tag, sizeof(tag)) != 0)
@@ -256,21 +273,32 @@ void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entr
 
 /* --- changing --- */
 
-/* Fills an entry of this length, whatever was there. */
-static void fill(struct format_entry *out, uint32_t length, uint64_t hash,
-		 const struct store_entry *entry)
+/* What an entry says beside its id and extended attributes. */
+static void fill_head(struct format_entry *out, const struct store_entry *entry)
 {
-	memset(out, 0, length);
-	put_u64(out->hash, hash);
 	put_u64(out->ino, entry->ino);
 	put_u64(out->mtime_ns, (uint64_t)entry->attr.mtime_ns);
 	put_u32(out->slot, entry->slot);
 	put_u32(out->mode, entry->attr.mode);
 	put_u32(out->uid, entry->attr.uid);
 	put_u32(out->gid, entry->attr.gid);
+}
+
+/* Fills an entry of this length, whatever was there. */
+static void fill(struct format_entry *out, uint32_t length, uint64_t hash,
+		 const struct store_entry *entry, const struct xattrs *xattrs)
+{
+	uint8_t *id = (uint8_t *)out + sizeof(*out);
+
+	memset(out, 0, length);
+	put_u64(out->hash, hash);
+	fill_head(out, entry);
 	put_u16(out->length, (uint16_t)length);
 	out->id_length[0] = (uint8_t)entry->id_len;
-	memcpy((uint8_t *)out + sizeof(*out), entry->id, entry->id_len);
+	memcpy(id, entry->id, entry->id_len);
+	put_u16(out->xattrs, (uint16_t)xattrs->len);
+	if (xattrs->len > 0)
+		memcpy(id + entry->id_len, xattrs->bytes, xattrs->len);
 }
 
 /* The last entry of the page gets its item and is counted; its bytes are there. */
@@ -286,13 +314,21 @@ static void count_last(uint8_t *page, uint32_t page_size)
 	put_u32(bucket->used, used + get_u16(entry->length));
 }
 
+static void add(uint8_t *page, uint32_t page_size, uint64_t hash, const struct store_entry *entry,
+		const struct xattrs *xattrs)
+{
+	uint32_t length = entry_length(entry->id_len, xattrs);
+
+	assert(ids_bucket_room(page, page_size) >= length + TAG_SIZE);
+	fill((struct format_entry *)(entries_of(page) + used_bytes(page)), length, hash, entry,
+	     xattrs);
+	count_last(page, page_size);
+}
+
 void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
 		    const struct store_entry *entry)
 {
-	assert(ids_bucket_room(page, page_size) >= ids_bucket_entry_size(entry->id_len));
-	fill((struct format_entry *)(entries_of(page) + used_bytes(page)),
-	     entry_length(entry->id_len), hash, entry);
-	count_last(page, page_size);
+	add(page, page_size, hash, entry, &no_xattrs);
 }
 
 void ids_bucket_remove(uint8_t *page, uint32_t page_size, const struct format_entry *found)
@@ -321,18 +357,25 @@ void ids_bucket_remove(uint8_t *page, uint32_t page_size, const struct format_en
 }
 
 void ids_bucket_put(uint8_t *page, uint32_t page_size, const struct format_entry *found,
-		    uint64_t hash, const struct store_entry *entry)
+		    uint64_t hash, const struct store_entry *entry, const struct xattrs *xattrs)
 {
-	uint32_t length = entry_length(entry->id_len);
+	struct format_entry *at = (struct format_entry *)(uintptr_t)found;
+	uint32_t length;
 
+	if (found != NULL && xattrs == NULL) {
+		fill_head(at, entry);
+		return;
+	}
+	if (xattrs == NULL)
+		xattrs = &no_xattrs;
+	length = entry_length(entry->id_len, xattrs);
 	if (found != NULL && get_u16(found->length) == length) {
-		fill((struct format_entry *)(page + ((const uint8_t *)found - page)), length, hash,
-		     entry);
+		fill(at, length, hash, entry, xattrs);
 		return;
 	}
 	if (found != NULL)
 		ids_bucket_remove(page, page_size, found);
-	ids_bucket_add(page, page_size, hash, entry);
+	add(page, page_size, hash, entry, xattrs);
 }
 
 void ids_bucket_split(uint8_t *old, uint8_t *new, uint32_t page_size)

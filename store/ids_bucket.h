@@ -11,21 +11,26 @@
 
 #include "store/format.h"
 #include "store/store.h"
+#include "store/xattr.h"
 
 struct ids;
 
 /*
- * Head and every entry's lengths fit, and the table of tags is that of the entries; says nothing of
- * whether a hash is that of its id.
+ * Head and every entry's lengths fit, its extended attributes are a list, and the table of tags is that
+ * of the entries; says nothing of whether a hash is that of its id.
  */
 bool ids_bucket_valid(const uint8_t *page, uint32_t page_size);
 uint32_t ids_bucket_depth(const uint8_t *page);
 /* Bytes for more entries. */
 uint32_t ids_bucket_room(const uint8_t *page, uint32_t page_size);
-/* Bytes an entry with an id of this length takes, with its tag. */
+/* Bytes an entry with an id of this length takes, with its tag and no extended attributes. */
 uint32_t ids_bucket_entry_size(size_t id_len);
-/* The same when it replaces one with that id; NULL: there is none. */
-uint32_t ids_bucket_growth(const struct format_entry *found, size_t id_len);
+/*
+ * Bytes that an entry with these extended attributes takes more than the one with that id that it
+ * replaces; found NULL: there is none. xattrs NULL: it keeps those of the one that was found.
+ */
+uint32_t ids_bucket_growth(const struct format_entry *found, size_t id_len,
+			   const struct xattrs *xattrs);
 void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth);
 
 /* Entries one after the other: *at starts at 0. NULL at the end. */
@@ -41,16 +46,19 @@ const struct format_entry *ids_bucket_find_slot(const uint8_t *page, uint32_t pa
 						uint64_t hash, uint32_t slot);
 /* Copies an entry out; lsn becomes 0. */
 void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entry_out);
+/* Its extended attributes, in the page. */
+struct xattrs ids_bucket_xattrs(const struct format_entry *entry);
 
-/* The id is not there, and there is room. */
+/* The id is not there, and there is room. It has no extended attributes. */
 void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
 		    const struct store_entry *entry);
 /*
  * Replaces the entry that was found under this id, in place where its length stays the same; found
- * NULL: adds it. There must be room for the growth.
+ * NULL: adds it. There must be room for the growth. xattrs NULL: keeps those of the one that was found;
+ * else they are not in the page.
  */
 void ids_bucket_put(uint8_t *page, uint32_t page_size, const struct format_entry *found,
-		    uint64_t hash, const struct store_entry *entry);
+		    uint64_t hash, const struct store_entry *entry, const struct xattrs *xattrs);
 /* found: an entry of the page. */
 void ids_bucket_remove(uint8_t *page, uint32_t page_size, const struct format_entry *found);
 /* Moves entries whose next hash bit is 1 to the new page; both have one more bit of depth. */

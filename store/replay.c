@@ -118,6 +118,7 @@ static int replay_rename(struct store *store, const struct wal_record *record)
 	const struct format_rename *head = (const struct format_rename *)record->payload;
 	const char *ids = (const char *)record->payload + sizeof(*head);
 	struct store_entry from = {0}, to = {0};
+	struct commit_xattrs xattrs = {0};
 	uint32_t from_len, to_len, old_slot = STORE_NO_SLOT;
 	bool exchange, exists;
 	int err;
@@ -134,15 +135,16 @@ static int replay_rename(struct store *store, const struct wal_record *record)
 	err = ids_find(&store->ids, ids, from_len, &from);
 	if (err == 0)
 		err = commit_prepare_rename(store, &from, &to, exchange ? STORE_RENAME_EXCHANGE : 0,
-					    &exists);
-	if (err != 0)
-		return err == ERR_ABSENT ? ERR_DAMAGED : err;
-	if (exists && !exchange)
-		old_slot = to.slot;
-	commit_lock_tables(store);
-	commit_apply_rename(store, &from, &to, exchange, old_slot, record->lsn);
-	commit_unlock_tables(store, record->lsn);
-	return 0;
+					    &exists, &xattrs);
+	if (err == 0) {
+		if (exists && !exchange)
+			old_slot = to.slot;
+		commit_lock_tables(store);
+		commit_apply_rename(store, &from, &to, &xattrs, exchange, old_slot, record->lsn);
+		commit_unlock_tables(store, record->lsn);
+	}
+	commit_release_xattrs(&xattrs);
+	return err == ERR_ABSENT ? ERR_DAMAGED : err;
 }
 
 static int replay_setattr(struct store *store, const struct wal_record *record)
@@ -162,7 +164,7 @@ static int replay_setattr(struct store *store, const struct wal_record *record)
 	err = ids_locate(&store->ids, id, id_len, &place);
 	if (err == 0) {
 		ids_bucket_entry(place.found, &entry);
-		err = ids_reserve_at(&store->ids, id, id_len, &place);
+		err = ids_reserve_at(&store->ids, id, id_len, &place, NULL);
 	}
 	if (err != 0)
 		return err == ERR_ABSENT ? ERR_DAMAGED : err;
@@ -171,7 +173,40 @@ static int replay_setattr(struct store *store, const struct wal_record *record)
 	entry.attr.uid = get_u32(head->uid);
 	entry.attr.gid = get_u32(head->gid);
 	commit_lock_tables(store);
-	ids_put_at(&store->ids, &place, &entry);
+	ids_put_at(&store->ids, &place, &entry, NULL);
+	commit_unlock_tables(store, record->lsn);
+	return 0;
+}
+
+static int replay_setxattr(struct store *store, const struct wal_record *record)
+{
+	const struct format_setxattr *head = (const struct format_setxattr *)record->payload;
+	const char *id = (const char *)record->payload + sizeof(*head);
+	struct store_entry entry = {0};
+	struct ids_place place;
+	struct xattrs xattrs;
+	uint32_t id_len;
+	int err;
+
+	if (record->length < sizeof(*head))
+		return ERR_DAMAGED;
+	id_len = get_u32(head->id_length);
+	xattrs.len = get_u32(head->list_length);
+	if (!id_fits(id_len) || xattrs.len > xattr_list_max(store->head.page_size) ||
+	    record->length != sizeof(*head) + id_len + xattrs.len)
+		return ERR_DAMAGED;
+	xattrs.bytes = (const uint8_t *)id + id_len;
+	if (!xattr_valid(xattrs.bytes, xattrs.len))
+		return ERR_DAMAGED;
+	err = ids_locate(&store->ids, id, id_len, &place);
+	if (err == 0) {
+		ids_bucket_entry(place.found, &entry);
+		err = ids_reserve_at(&store->ids, id, id_len, &place, &xattrs);
+	}
+	if (err != 0)
+		return err == ERR_ABSENT ? ERR_DAMAGED : err;
+	commit_lock_tables(store);
+	ids_put_at(&store->ids, &place, &entry, &xattrs);
 	commit_unlock_tables(store, record->lsn);
 	return 0;
 }
@@ -204,6 +239,8 @@ int commit_replay(struct store *store, const struct wal_record *record)
 		err = replay_rename(store, record);
 	else if (record->type == FORMAT_SETATTR)
 		err = replay_setattr(store, record);
+	else if (record->type == FORMAT_SETXATTR)
+		err = replay_setxattr(store, record);
 	else if (record->type == FORMAT_SYNC) {
 		store->last_lsn = record->lsn;
 		err = 0;

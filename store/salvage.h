@@ -19,6 +19,7 @@ struct salvage_vector {
 		entry; /* slot is that in the damaged store, lsn 0 when it is not known */
 	const void *value;
 	uint32_t size;
+	struct xattrs xattrs;
 };
 
 struct salvage_calls {

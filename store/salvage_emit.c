@@ -243,7 +243,7 @@ static int note_names(struct salvage *s, unsigned view)
 	return err;
 }
 
-/* The entry that names a slot. */
+/* The entry that names a slot; its extended attributes into s->xattrs. */
 static int load_entry(struct salvage *s, uint32_t slot, struct store_entry *entry_out,
 		      uint64_t *hash_out)
 {
@@ -251,6 +251,7 @@ static int load_entry(struct salvage *s, uint32_t slot, struct store_entry *entr
 	uint32_t number = (s->names[slot] & ~IN_OTHER) - 1;
 	const struct format_entry *entry;
 	const uint8_t *page;
+	struct xattrs xattrs;
 	int err = salvage_bucket(&s->pages, view, number, &page);
 
 	if (err != 0)
@@ -260,6 +261,9 @@ static int load_entry(struct salvage *s, uint32_t slot, struct store_entry *entr
 			continue;
 		ids_bucket_entry(entry, entry_out);
 		*hash_out = get_u64(entry->hash);
+		xattrs = ids_bucket_xattrs(entry);
+		memcpy(s->xattrs, xattrs.bytes, xattrs.len);
+		s->xattrs_len = xattrs.len;
 		return 0;
 	}
 	return ERR_DAMAGED;
@@ -278,6 +282,7 @@ static int find_name(struct salvage *s, uint32_t slot, const struct slots_entry 
 	int err = ERR_ABSENT;
 
 	memset(entry_out, 0, sizeof(*entry_out));
+	s->xattrs_len = 0;
 	entry_out->slot = slot;
 	entry_out->attr = s->calls->unnamed;
 	if (s->pages.header_ok) {
@@ -315,13 +320,17 @@ static int emit(struct salvage *s, struct store_entry *entry, uint64_t hash)
 {
 	struct salvage_vector vector;
 	struct salvage_node *node = NULL, *to;
-	int err;
+	int err = 0;
 
 	if (entry->id_len > 0)
 		node = salvage_log_node(&s->log, entry->id, entry->id_len);
 	vector.entry = *entry;
+	vector.xattrs = (struct xattrs){s->xattrs, s->xattrs_len};
 	if (node != NULL) {
 		node->seen = true;
+		err = salvage_log_keep_xattrs(&s->log, node, &vector.xattrs);
+		if (err != 0)
+			return err;
 		if (node->to == SALVAGE_NONE)
 			return 0;
 		to = &s->log.nodes[node->to];
@@ -330,6 +339,7 @@ static int emit(struct salvage *s, struct store_entry *entry, uint64_t hash)
 		vector.entry.id[to->id_len] = '\0';
 		if (to->attr_set)
 			vector.entry.attr = to->attr;
+		vector.xattrs = salvage_log_xattrs(&s->log, to);
 		salvage_say_doubt(s, to);
 	}
 	err = fetch(s, entry, hash, vector.entry.id);

@@ -6,7 +6,8 @@
  * checkpoint, which may be many more than fit in memory, can pass by afterwards, one at a time, and
  * each finds out where its content went (node->to).
  *
- * Invariant: if a node has content SALVAGE_BASE, nodes[node->from].to is that node.
+ * Invariants: if a node has content SALVAGE_BASE, nodes[node->from].to is that node. If its xattrs_from
+ * is not SALVAGE_NONE, nodes[node->xattrs_from].xattrs_to is that node.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,9 @@ static int get_node(struct salvage_log *log, const char *id, size_t len, uint32_
 						   .next = *place,
 						   .content = SALVAGE_BASE,
 						   .from = number,
-						   .to = number};
+						   .to = number,
+						   .xattrs_from = number,
+						   .xattrs_to = number};
 	log->names_len += len;
 	*place = number;
 	*number_out = number;
@@ -108,6 +111,62 @@ struct salvage_node *salvage_log_node_of_hash(const struct salvage_log *log, uin
 	uint32_t number = find_node(log, hash, NULL, 0);
 
 	return number == SALVAGE_NONE ? NULL : &log->nodes[number];
+}
+
+/* --- extended attributes --- */
+
+static void drop_xattrs(struct salvage_log *log, struct salvage_node *node)
+{
+	if (node->xattrs_from != SALVAGE_NONE)
+		log->nodes[node->xattrs_from].xattrs_to = SALVAGE_NONE;
+	node->xattrs_from = SALVAGE_NONE;
+	node->xattrs_len = 0;
+}
+
+static int own_xattrs(struct salvage_log *log, uint32_t number, const struct xattrs *xattrs)
+{
+	struct salvage_node *node = &log->nodes[number];
+	int err = mem_grow((void **)&log->xattrs, &log->xattrs_cap, log->xattrs_used + xattrs->len,
+			   1);
+
+	if (err != 0)
+		return err;
+	drop_xattrs(log, node);
+	node->xattrs_at = log->xattrs_used;
+	node->xattrs_len = xattrs->len;
+	if (xattrs->len > 0)
+		memcpy(log->xattrs + log->xattrs_used, xattrs->bytes, xattrs->len);
+	log->xattrs_used += xattrs->len;
+	return 0;
+}
+
+static void swap_xattrs(struct salvage_log *log, uint32_t a_number, uint32_t b_number)
+{
+	struct salvage_node *a = &log->nodes[a_number], *b = &log->nodes[b_number], was = *a;
+
+	a->xattrs_from = b->xattrs_from;
+	a->xattrs_at = b->xattrs_at;
+	a->xattrs_len = b->xattrs_len;
+	b->xattrs_from = was.xattrs_from;
+	b->xattrs_at = was.xattrs_at;
+	b->xattrs_len = was.xattrs_len;
+	if (a->xattrs_from != SALVAGE_NONE)
+		log->nodes[a->xattrs_from].xattrs_to = a_number;
+	if (b->xattrs_from != SALVAGE_NONE)
+		log->nodes[b->xattrs_from].xattrs_to = b_number;
+}
+
+int salvage_log_keep_xattrs(struct salvage_log *log, const struct salvage_node *node,
+			    const struct xattrs *xattrs)
+{
+	return node->xattrs_to == SALVAGE_NONE ? 0 : own_xattrs(log, node->xattrs_to, xattrs);
+}
+
+struct xattrs salvage_log_xattrs(const struct salvage_log *log, const struct salvage_node *node)
+{
+	if (node->xattrs_from != SALVAGE_NONE || node->xattrs_len == 0)
+		return (struct xattrs){NULL, 0};
+	return (struct xattrs){log->xattrs + node->xattrs_at, node->xattrs_len};
 }
 
 /* --- applying records --- */
@@ -159,6 +218,22 @@ static void exchange(struct salvage_log *log, uint32_t a_number, uint32_t b_numb
 	b->doubtful = was.doubtful || was.gaps < log->gaps;
 	if (b->content == SALVAGE_BASE)
 		log->nodes[b->from].to = b_number;
+}
+
+static int apply_xattrs(struct salvage_log *log, uint32_t number, const struct wal_record *record)
+{
+	struct salvage_node *node = &log->nodes[number];
+	struct xattrs xattrs;
+
+	if (!salvage_read_xattrs(record, &xattrs)) {
+		log->contradictions++;
+		return 0;
+	}
+	if (node->content == SALVAGE_GONE) {
+		node->content = SALVAGE_LOST;
+		log->contradictions++;
+	}
+	return own_xattrs(log, number, &xattrs);
 }
 
 static int apply_put(struct salvage_log *log, const struct wal_record *record)
@@ -222,17 +297,22 @@ int salvage_log_apply(struct salvage_log *log, const struct wal_record *record)
 		return err;
 	if (record->type == FORMAT_DELETE) {
 		displace(log, &log->nodes[numbers[0]]);
+		drop_xattrs(log, &log->nodes[numbers[0]]);
 	} else if (record->type == FORMAT_SETATTR) {
 		apply_attr(log, numbers[0], record);
+	} else if (record->type == FORMAT_SETXATTR) {
+		err = apply_xattrs(log, numbers[0], record);
 	} else if (record->type == FORMAT_RENAME && numbers[0] != numbers[1]) {
 		if (get_u32(((const struct format_rename *)record->payload)->flags) == 1) {
 			exchange(log, numbers[0], numbers[1]);
 		} else {
 			displace(log, &log->nodes[numbers[1]]);
+			drop_xattrs(log, &log->nodes[numbers[1]]);
 			move(log, numbers[0], numbers[1]);
 		}
+		swap_xattrs(log, numbers[0], numbers[1]);
 	}
-	return 0;
+	return err;
 }
 
 struct put {
@@ -292,6 +372,7 @@ void salvage_log_release(struct salvage_log *log)
 	mem_free(log->nodes);
 	mem_free(log->table);
 	mem_free(log->names);
+	mem_free(log->xattrs);
 	mem_free(log->puts);
 	memset(log, 0, sizeof(*log));
 }

@@ -45,6 +45,9 @@ unsigned salvage_read_ids(uint8_t type, const uint8_t *payload, size_t len, cons
 	} else if (type == FORMAT_SETATTR && len >= sizeof(struct format_setattr)) {
 		at = sizeof(struct format_setattr);
 		first = get_u32(((const struct format_setattr *)payload)->id_length);
+	} else if (type == FORMAT_SETXATTR && len >= sizeof(struct format_setxattr)) {
+		at = sizeof(struct format_setxattr);
+		first = get_u32(((const struct format_setxattr *)payload)->id_length);
 	}
 	if (!id_fits(first) || at + first + second > len)
 		return 0;
@@ -83,6 +86,22 @@ bool salvage_read_put(const struct wal_record *record, struct store_entry *entry
 	entry_out->id_len = (uint16_t)lens[0];
 	memcpy(entry_out->id, ids[0], lens[0]);
 	return true;
+}
+
+bool salvage_read_xattrs(const struct wal_record *record, struct xattrs *xattrs_out)
+{
+	const struct format_setxattr *head = (const struct format_setxattr *)record->payload;
+	const char *ids[2];
+	size_t lens[2];
+
+	if (record->type != FORMAT_SETXATTR ||
+	    salvage_read_ids(record->type, record->payload, record->length, ids, lens) != 1)
+		return false;
+	xattrs_out->bytes = (const uint8_t *)ids[0] + lens[0];
+	xattrs_out->len = get_u32(head->list_length);
+	return xattrs_out->len <= XATTR_LIST_MAX &&
+	       record->length == sizeof(*head) + lens[0] + xattrs_out->len &&
+	       xattr_valid(xattrs_out->bytes, xattrs_out->len);
 }
 
 /* --- mentions --- */

@@ -99,7 +99,10 @@ enum salvage_content {
 	SALVAGE_LOST, /* came about in a part of the log that cannot be read */
 };
 
-/* An id that the log speaks of, after the checkpoint. */
+/*
+ * An id that the log speaks of, after the checkpoint. Its extended attributes go where it goes, but stay
+ * when a PUT brings other content: so where they are from is told apart.
+ */
 struct salvage_node {
 	uint64_t hash, lsn;
 	size_t id_at; /* in names */
@@ -107,6 +110,13 @@ struct salvage_node {
 	uint32_t from; /* SALVAGE_BASE: the node whose content this is */
 	uint32_t to;   /* node that has what the checkpoint has under this id; SALVAGE_NONE: none */
 	struct store_attr attr; /* if attr_set, and of a PUT */
+	/* the node under whose id the checkpoint has its extended attributes; SALVAGE_NONE: they are at
+	 * xattrs_at in log->xattrs */
+	uint32_t xattrs_from;
+	uint32_t
+		xattrs_to; /* node that has those which the checkpoint has here; SALVAGE_NONE: none */
+	uint32_t xattrs_len;
+	size_t xattrs_at;
 	uint64_t ino;
 	enum salvage_content content;
 	bool attr_set;
@@ -130,6 +140,8 @@ struct salvage_log {
 	size_t table_size;
 	char *names;
 	size_t names_len, names_cap;
+	uint8_t *xattrs; /* lists of nodes */
+	size_t xattrs_used, xattrs_cap;
 	uint32_t *puts; /* nodes with SALVAGE_PUT, by LSN */
 	size_t n_puts;
 	uint32_t gaps;		 /* parts of the log that are missing, so far */
@@ -157,6 +169,14 @@ int salvage_log_older(struct salvage_log *log, const char *id, size_t len, uint6
 int salvage_log_apply(struct salvage_log *log, const struct wal_record *record);
 /* After the last one. */
 int salvage_log_settle(struct salvage_log *log);
+/*
+ * The extended attributes that the checkpoint has under the id of a node: they are kept for the node
+ * that has them after the log.
+ */
+int salvage_log_keep_xattrs(struct salvage_log *log, const struct salvage_node *node,
+			    const struct xattrs *xattrs);
+/* Those of a node that are known from records, or were kept; valid until the next list is kept. */
+struct xattrs salvage_log_xattrs(const struct salvage_log *log, const struct salvage_node *node);
 /* NULL when the log does not speak of the id. */
 struct salvage_node *salvage_log_node(const struct salvage_log *log, const char *id, size_t len);
 /* By the hash of the store alone; only while id_seed is that of the store. */
@@ -173,6 +193,8 @@ static inline const char *salvage_log_id(const struct salvage_log *log,
 /* A PUT record apart: false when its payload does not fit together. */
 bool salvage_read_put(const struct wal_record *record, struct store_entry *entry_out,
 		      const uint8_t **value_out, uint32_t *size_out);
+/* The list that a SETXATTR record brings: false when its payload does not fit together. */
+bool salvage_read_xattrs(const struct wal_record *record, struct xattrs *xattrs_out);
 /* The ids that a record names, as far as len bytes of its payload show them; their number. */
 unsigned salvage_read_ids(uint8_t type, const uint8_t *payload, size_t len, const char *ids_out[2],
 			  size_t lens_out[2]);
@@ -186,7 +208,9 @@ struct salvage {
 	struct salvage_log log;
 	unsigned base, other; /* views; valid below pages.n */
 	uint32_t value_size;
-	uint8_t *value;	 /* one */
+	uint8_t *value;			/* one */
+	uint8_t xattrs[XATTR_LIST_MAX]; /* of the entry of the base at hand */
+	uint32_t xattrs_len;
 	uint32_t *names; /* by slot: number of the bucket that names it + 1, 0: none */
 	uint32_t slots;
 	uint64_t bad_buckets;

@@ -20,8 +20,12 @@ static int visit_first(void *ctx, const struct wal_record *record)
 /* What a damaged record seems to have done. */
 static void hole_text(const struct wal_hole *hole, char *text, size_t size)
 {
-	static const char *const names[] = {"", "put of", "deletion of", "renaming of",
-					    "new attributes of"};
+	static const char *const names[] = {"",
+					    "put of",
+					    "deletion of",
+					    "renaming of",
+					    "new attributes of",
+					    "new extended attributes of"};
 	const char *ids[2];
 	size_t lens[2], len = hole->length;
 	unsigned n = 0;
@@ -29,7 +33,7 @@ static void hole_text(const struct wal_hole *hole, char *text, size_t size)
 	text[0] = '\0';
 	if (len > sizeof(hole->payload))
 		len = sizeof(hole->payload);
-	if (hole->framed && hole->type >= FORMAT_PUT && hole->type <= FORMAT_SETATTR)
+	if (hole->framed && hole->type >= FORMAT_PUT && hole->type <= FORMAT_SETXATTR)
 		n = salvage_read_ids(hole->type, hole->payload, len, ids, lens);
 	if (n > 0)
 		(void)snprintf(text, size, "; it begins like the %s vectors/%.*s%s%.*s",
@@ -211,6 +215,7 @@ static int visit_puts(void *ctx, const struct wal_record *record)
 	node->seen = true;
 	vector.value = value;
 	vector.entry.attr = node->attr;
+	vector.xattrs = salvage_log_xattrs(&s->log, node);
 	vector.entry.id_len = node->id_len;
 	memcpy(vector.entry.id, salvage_log_id(&s->log, node), node->id_len);
 	vector.entry.id[node->id_len] = '\0';

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "store/base.h"
+#include "store/ids_bucket.h"
 #include "store/mem.h"
 #include "store/store_private.h"
 
@@ -278,6 +279,32 @@ int store_get(struct store *store, const char *id, size_t id_len, struct store_e
 	epoch_leave(store->epoch);
 	if (err == 0 && entry_out != NULL)
 		*entry_out = entry;
+	return err;
+}
+
+uint32_t store_xattr_max(const struct store *store)
+{
+	return xattr_list_max(store->head.page_size);
+}
+
+int store_get_xattrs(struct store *store, const char *id, size_t id_len, uint8_t *list_out,
+		     uint32_t *len_out)
+{
+	struct ids_place place;
+	struct xattrs xattrs;
+	int err;
+
+	*len_out = 0;
+	if (id_len == 0 || id_len > FORMAT_ID_MAX)
+		return ERR_ABSENT;
+	read_lock(store);
+	err = ids_locate(&store->ids, id, id_len, &place);
+	if (err == 0) {
+		xattrs = ids_bucket_xattrs(place.found);
+		memcpy(list_out, xattrs.bytes, xattrs.len);
+		*len_out = xattrs.len;
+	}
+	read_unlock(store);
 	return err;
 }
 

@@ -21,6 +21,7 @@
 #include "store/format.h"
 #include "store/io.h"
 #include "store/wal.h"
+#include "store/xattr.h"
 
 struct store;
 
@@ -147,6 +148,17 @@ enum store_attr_mask {
 };
 int store_set_attr(struct store *store, const char *id, size_t id_len,
 		   const struct store_attr *attr, unsigned mask);
+
+/*
+ * The whole list of an id's extended attributes, which stays with it through overwrite and rename and
+ * goes when it is deleted. list_out: XATTR_LIST_MAX bytes. ERR_ABSENT: there is no such id.
+ */
+int store_get_xattrs(struct store *store, const char *id, size_t id_len, uint8_t *list_out,
+		     uint32_t *len_out);
+/* Replaces the list. ERR_TOO_BIG: longer than store_xattr_max; ERR_INVALID: no list; else as put. */
+int store_set_xattrs(struct store *store, const char *id, size_t id_len,
+		     const struct xattrs *xattrs);
+uint32_t store_xattr_max(const struct store *store); /* bytes of a list at most */
 
 /* Entry and, unless NULL, a copy of the value (value_size bytes), of one moment. ERR_ABSENT. */
 int store_get(struct store *store, const char *id, size_t id_len, struct store_entry *entry_out,

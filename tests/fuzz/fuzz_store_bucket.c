@@ -50,9 +50,9 @@ static void put(uint8_t *page, struct fuzz_input *in)
 	entry.id_len = (uint16_t)some_id(in, entry.id);
 	hash = some_hash(in);
 	found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
-	if (ids_bucket_room(page, PAGE) < ids_bucket_growth(found, entry.id_len))
+	if (ids_bucket_room(page, PAGE) < ids_bucket_growth(found, entry.id_len, NULL))
 		return;
-	ids_bucket_put(page, PAGE, found, hash, &entry);
+	ids_bucket_put(page, PAGE, found, hash, &entry, NULL);
 	found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
 	FUZZ_ASSERT(found != NULL && get_u32(found->slot) == entry.slot);
 }

@@ -151,13 +151,13 @@ static void use(struct ids *ids, struct fuzz_input *in)
 		entry.id_len = (uint16_t)some_id(in, entry.id);
 		entry.slot = what;
 		if (what < 4) {
-			if (ids_reserve(ids, entry.id, entry.id_len) != 0)
+			if (ids_reserve(ids, entry.id, entry.id_len, NULL) != 0)
 				continue;
-			ids_put(ids, &entry);
+			ids_put(ids, &entry, NULL);
 			FUZZ_ASSERT(ids_find(ids, entry.id, entry.id_len, &found) == 0);
 		} else if (what < 6) {
 			if (ids_find(ids, entry.id, entry.id_len, &found) == 0 &&
-			    ids_reserve(ids, entry.id, entry.id_len) == 0)
+			    ids_reserve(ids, entry.id, entry.id_len, NULL) == 0)
 				ids_remove(ids, entry.id, entry.id_len);
 		} else {
 			(void)ids_find_slot(ids, ids_hash(ids, entry.id, entry.id_len), what,

@@ -65,9 +65,9 @@ static void put(struct world *w, uint32_t i, uint32_t slot)
 	name(i, &entry);
 	entry.slot = slot;
 	entry.attr.mtime_ns = -(int64_t)i;
-	assert_int_equal(ids_reserve(&w->ids, entry.id, entry.id_len), 0);
+	assert_int_equal(ids_reserve(&w->ids, entry.id, entry.id_len, NULL), 0);
 	(void)pthread_rwlock_wrlock(&w->ids.lock);
-	ids_put(&w->ids, &entry);
+	ids_put(&w->ids, &entry, NULL);
 	(void)pthread_rwlock_unlock(&w->ids.lock);
 	w->n += !w->present[i];
 	w->present[i] = true;
@@ -79,7 +79,7 @@ static void drop(struct world *w, uint32_t i)
 	struct store_entry entry;
 
 	name(i, &entry);
-	assert_int_equal(ids_reserve(&w->ids, entry.id, entry.id_len), 0);
+	assert_int_equal(ids_reserve(&w->ids, entry.id, entry.id_len, NULL), 0);
 	(void)pthread_rwlock_wrlock(&w->ids.lock);
 	ids_remove(&w->ids, entry.id, entry.id_len);
 	(void)pthread_rwlock_unlock(&w->ids.lock);

@@ -177,30 +177,33 @@ static void test_split_leaves_no_trace(void **state)
 	mem_free(want);
 }
 
-/* Gives the first entry some extended attributes, as a later program may. */
-static void lengthen_first(uint8_t *page, uint32_t by)
+/* A list with one attribute, len bytes in all. */
+static struct xattrs one_xattr(uint8_t *bytes, uint32_t len)
 {
-	struct format_bucket *bucket = (struct format_bucket *)page;
-	struct format_entry *first = (struct format_entry *)(page + sizeof(*bucket));
-	uint32_t length = get_u16(first->length), used = get_u32(bucket->used);
-	uint8_t *behind = (uint8_t *)first + length;
+	struct format_xattr head = {.name_length = {4}};
 
-	memmove(behind + by, behind, used - length);
-	memset(behind, 'x', by);
-	put_u16(first->length, (uint16_t)(length + by));
-	put_u16(first->xattrs, (uint16_t)by);
-	put_u32(bucket->used, used + by);
-	for (uint32_t i = 1; i < get_u32(bucket->count); i++) {
-		struct format_tag *tag = (struct format_tag *)(page + PAGE) - (i + 1);
+	put_u16(head.value_length, (uint16_t)(len - sizeof(head) - 4));
+	memset(bytes, 'v', len);
+	memcpy(bytes, &head, sizeof(head));
+	memcpy(bytes + sizeof(head), "user", 4);
+	return (struct xattrs){bytes, len};
+}
 
-		put_u16(tag->at, (uint16_t)(get_u16(tag->at) + by / 8));
-	}
+static void assert_xattrs(const struct format_entry *entry, const struct xattrs *want)
+{
+	struct xattrs have = ids_bucket_xattrs(entry);
+
+	assert_int_equal(have.len, want->len);
+	assert_memory_equal(have.bytes, want->bytes, want->len);
 }
 
 /* Put changes an entry where it is; one of another length goes to the end. */
 static void test_put(void **state)
 {
 	enum { N = 40 };
+	uint8_t list[64];
+	const struct xattrs xattrs = one_xattr(list, 29), shorter = one_xattr(list + 32, 12);
+	const struct xattrs none = {NULL, 0};
 	uint8_t *page = mem_alloc(PAGE), *want = mem_alloc(PAGE);
 	struct store_entry entry;
 
@@ -210,24 +213,38 @@ static void test_put(void **state)
 		const struct format_entry *at = find_one(page, i);
 
 		entry = entry_of(i);
-		assert_int_equal(ids_bucket_growth(at, entry.id_len), 0);
+		assert_int_equal(ids_bucket_growth(at, entry.id_len, NULL), 0);
 		entry.slot = 1000 + i;
-		ids_bucket_put(page, PAGE, at, hash_of(i), &entry);
+		ids_bucket_put(page, PAGE, at, hash_of(i), &entry, NULL);
 		assert_int_equal(get_u32(at->slot), 1000 + i);
 		entry.slot = i * 3;
-		ids_bucket_put(page, PAGE, at, hash_of(i), &entry);
+		ids_bucket_put(page, PAGE, at, hash_of(i), &entry, NULL);
 	}
 	pack(want, 0, N, 0);
 	assert_memory_equal(page, want, PAGE);
-	lengthen_first(page, 24);
-	assert_true(ids_bucket_valid(page, PAGE));
 	entry = entry_of(0);
-	assert_int_equal(ids_bucket_growth(find_one(page, 0), entry.id_len), 0);
-	ids_bucket_put(page, PAGE, find_one(page, 0), hash_of(0), &entry);
+	assert_int_equal(ids_bucket_growth(find_one(page, 0), entry.id_len, &none), 0);
+	assert_in_range(ids_bucket_growth(find_one(page, 0), entry.id_len, &xattrs), 24, 32);
+	ids_bucket_put(page, PAGE, find_one(page, 0), hash_of(0), &entry, &xattrs);
+	assert_true(ids_bucket_valid(page, PAGE));
+	assert_xattrs(find_one(page, 0), &xattrs);
+	/* another state of the same entry, which keeps them; then others */
+	entry.slot = 1000;
+	assert_int_equal(ids_bucket_growth(find_one(page, 0), entry.id_len, NULL), 0);
+	ids_bucket_put(page, PAGE, find_one(page, 0), hash_of(0), &entry, NULL);
+	assert_true(ids_bucket_valid(page, PAGE));
+	assert_int_equal(get_u32(find_one(page, 0)->slot), 1000);
+	assert_xattrs(find_one(page, 0), &xattrs);
+	assert_int_equal(ids_bucket_growth(find_one(page, 0), entry.id_len, &shorter), 0);
+	ids_bucket_put(page, PAGE, find_one(page, 0), hash_of(0), &entry, &shorter);
+	assert_true(ids_bucket_valid(page, PAGE));
+	assert_xattrs(find_one(page, 0), &shorter);
+	entry = entry_of(0);
+	ids_bucket_put(page, PAGE, find_one(page, 0), hash_of(0), &entry, &none);
 	pack(want, 0, N, 1);
-	assert_int_equal(ids_bucket_growth(NULL, entry.id_len),
+	assert_int_equal(ids_bucket_growth(NULL, entry.id_len, NULL),
 			 ids_bucket_entry_size(entry.id_len));
-	ids_bucket_put(want, PAGE, NULL, hash_of(0), &entry);
+	ids_bucket_put(want, PAGE, NULL, hash_of(0), &entry, NULL);
 	assert_memory_equal(page, want, PAGE);
 	assert_true(holds(page, 0) && holds(page, N - 1));
 	mem_free(page);

@@ -42,6 +42,10 @@ static void test_same_state(void **state)
 {
 	struct store_attr attr = {.mode = 0123, .uid = 45, .gid = 67, .mtime_ns = -8};
 	static uint8_t value[STORE_FIXTURE_VALUE], moved_value[STORE_FIXTURE_VALUE];
+	static const uint8_t some[] = {6, 2, 0, 'u', 's', 'e', 'r', '.', 'a', 0, 255};
+	const struct xattrs xattrs = {some, sizeof(some)};
+	uint8_t list[XATTR_LIST_MAX];
+	uint32_t len;
 	struct store_entry before[IDS], after, moved;
 	enum store_slot_state states[64], now;
 	int results[IDS];
@@ -67,6 +71,7 @@ static void test_same_state(void **state)
 	assert_int_equal(rename_vector(&f, 6, 7, 0), 0);
 	assert_int_equal(rename_vector(&f, 8, 9, STORE_RENAME_EXCHANGE), 0);
 	assert_int_equal(store_set_attr(f.store, name, store_fixture_name(10, name), &attr, 15), 0);
+	assert_int_equal(store_set_xattrs(f.store, name, store_fixture_name(11, name), &xattrs), 0);
 	for (uint32_t id = 0; id < IDS; id++)
 		results[id] = get(&f, id, &before[id]);
 	store_get_stats(f.store, &was);
@@ -86,6 +91,10 @@ static void test_same_state(void **state)
 		assert_int_equal(get(&f, id, &after), results[id]);
 		assert_memory_equal(&after, &before[id], sizeof(after));
 	}
+	assert_int_equal(store_get_xattrs(f.store, name, store_fixture_name(11, name), list, &len),
+			 0);
+	assert_int_equal(len, xattrs.len);
+	assert_memory_equal(list, xattrs.bytes, len);
 	assert_int_equal(get(&f, 40, &after), 0);
 	assert_int_equal(after.slot, moved.slot);
 	assert_int_equal(after.ino, moved.ino);
@@ -168,6 +177,22 @@ static void add_setattr(const char *what, const char *id, uint32_t id_len)
 	(void)add_bad(what, FORMAT_SETATTR, bytes, sizeof(*head) + strlen(id));
 }
 
+/* With so many bytes of a list that says to be of list_len bytes; whole ones are of 10. */
+static void add_setxattr(const char *what, const char *id, uint32_t id_len, uint32_t list_len,
+			 size_t bytes_of_list)
+{
+	static const uint8_t list[10] = {4, 3, 0, 'u', 's', 'e', 'r', 1, 2, 3};
+	uint8_t bytes[64] = {0};
+	struct format_setxattr *head = (struct format_setxattr *)bytes;
+	size_t at = sizeof(*head) + strlen(id);
+
+	put_u32(head->id_length, id_len);
+	put_u32(head->list_length, list_len);
+	memcpy(bytes + sizeof(*head), id, strlen(id));
+	memcpy(bytes + at, list, bytes_of_list);
+	(void)add_bad(what, FORMAT_SETXATTR, bytes, at + bytes_of_list);
+}
+
 static void make_bad_records(void)
 {
 	static const uint8_t zeros[400];
@@ -198,7 +223,15 @@ static void make_bad_records(void)
 	add_setattr("a SETATTR of an endless id", "vector-1", 256);
 	add_setattr("a SETATTR of another length", "vector-1", 7);
 	add_setattr("a SETATTR of an id that is not there", "vector-9", 8);
-	(void)add_bad("a type that this version never writes", FORMAT_SETXATTR, "vector-1", 8);
+	(void)add_bad("a SETXATTR without a head", FORMAT_SETXATTR, zeros,
+		      sizeof(struct format_setxattr) - 1);
+	add_setxattr("a SETXATTR of nothing", "", 0, 0, 0);
+	add_setxattr("a SETXATTR of an endless id", "vector-1", 256, 0, 0);
+	add_setxattr("a SETXATTR of another length", "vector-1", 8, 10, 9);
+	add_setxattr("a SETXATTR of more than there may be", "vector-1", 8,
+		     FORMAT_PAGE_MAX / FORMAT_XATTRS_SHARE + 1, 10);
+	add_setxattr("a SETXATTR with half an attribute", "vector-1", 8, 9, 9);
+	add_setxattr("a SETXATTR of an id that is not there", "vector-9", 8, 10, 10);
 }
 
 static void test_hostile_records(void **state)
