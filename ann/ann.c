@@ -356,6 +356,17 @@ int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct st
 	return store_set_attr(ann->store, id, id_len, attr, mask);
 }
 
+int ann_get_xattrs(struct ann *ann, const char *id, size_t id_len, uint8_t *list_out,
+		   uint32_t *len_out)
+{
+	return store_get_xattrs(ann->store, id, id_len, list_out, len_out);
+}
+
+int ann_set_xattrs(struct ann *ann, const char *id, size_t id_len, const struct xattrs *xattrs)
+{
+	return store_set_xattrs(ann->store, id, id_len, xattrs);
+}
+
 int ann_list(struct ann *ann, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	     size_t cap, size_t *n_out)
 {

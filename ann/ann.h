@@ -93,6 +93,10 @@ int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *t
 	       unsigned flags);
 int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct store_attr *attr,
 		 unsigned mask);
+/* As store_get_xattrs and store_set_xattrs. */
+int ann_get_xattrs(struct ann *ann, const char *id, size_t id_len, uint8_t *list_out,
+		   uint32_t *len_out);
+int ann_set_xattrs(struct ann *ann, const char *id, size_t id_len, const struct xattrs *xattrs);
 /*
  * Which of n rows are stored already, under this id and with exactly these numbers, ann_dim of them;
  * one whose stored bytes are damaged is not. What is not in memory is read together.

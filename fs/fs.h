@@ -32,6 +32,7 @@ struct fs_opts {
 	enum wal_durability durability;
 	uint32_t effort, threads, code_bits; /* 0: chosen */
 	bool read_only, allow_other;
+	bool no_xattrs; /* extended attributes cannot be reached; those that there are stay */
 	const char *store_path; /* absolute */
 	const char *mountpoint; /* absolute */
 };

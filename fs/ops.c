@@ -1,9 +1,7 @@
 /*
  * ops.c - the requests of the kernel about names, and the table of all.
  *
- * Each request is decoded, becomes one call, and is answered. Extended attributes have no handler
- * on purpose: the kernel asks for security.capability before each write unless it has learnt, from
- * the missing handler, that there are none.
+ * Each request is decoded, becomes one call, and is answered.
  */
 #include "fs/ops.h"
 
@@ -362,5 +360,9 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.readdirplus = ops_readdirplus,
 	.releasedir = ops_releasedir,
 	.fsyncdir = ops_fsyncdir,
+	.setxattr = ops_setxattr,
+	.getxattr = ops_getxattr,
+	.listxattr = ops_listxattr,
+	.removexattr = ops_removexattr,
 	.statfs = op_statfs,
 };

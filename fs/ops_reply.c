@@ -160,6 +160,12 @@ void ops_forbid(struct ops_request *r, const char *sentence)
 	fuse_reply_err(r->req, EPERM);
 }
 
+void ops_refuse(struct ops_request *r, int number, const char *errno_name)
+{
+	remember(r, errno_name, r->call.msg.text);
+	fuse_reply_err(r->req, number);
+}
+
 void ops_done(struct ops_request *r, int code)
 {
 	if (code != 0)

@@ -35,6 +35,8 @@ bool ops_begin(struct ops_request *r, fuse_req_t req, const char *operation, enu
 void ops_fail(struct ops_request *r, int code);
 /* The same for what no class stands for: an operation that no file here allows. */
 void ops_forbid(struct ops_request *r, const char *sentence);
+/* The same with the sentence in r->call.msg, where an operation has an errno of its own. */
+void ops_refuse(struct ops_request *r, int number, const char *errno_name);
 /* Answers with the errno alone: what is no refusal, such as a name that is not there. */
 void ops_fail_quietly(struct ops_request *r, int code);
 /* Only remembers. */
@@ -65,6 +67,12 @@ void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		     struct fuse_file_info *fi);
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+		  int flags);
+void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
 /* Seconds that the kernel may rely on attributes of a node. */
 double ops_attr_timeout(const struct node *node);

@@ -186,7 +186,16 @@ static const struct {
 
 /* --- options without a value, and those of others --- */
 
-enum flag { FLAG_RO, FLAG_RW, FLAG_DEFAULTS, FLAG_ALLOW_OTHER, FLAG_DEBUG, FLAG_CLONE_FD };
+enum flag {
+	FLAG_RO,
+	FLAG_RW,
+	FLAG_DEFAULTS,
+	FLAG_ALLOW_OTHER,
+	FLAG_DEBUG,
+	FLAG_CLONE_FD,
+	FLAG_USER_XATTR,
+	FLAG_NO_USER_XATTR,
+};
 
 static const struct {
 	const char *name;
@@ -198,6 +207,8 @@ static const struct {
 	{"allow-other", FLAG_ALLOW_OTHER},
 	{"debug", FLAG_DEBUG},
 	{"clone-fd", FLAG_CLONE_FD},
+	{"user-xattr", FLAG_USER_XATTR},
+	{"nouser-xattr", FLAG_NO_USER_XATTR},
 };
 
 /* Passed on to libfuse, which tells the kernel or fusermount3; spelt as they spell them. */
@@ -296,6 +307,12 @@ static void set_flag(struct options *options, enum flag flag)
 		break;
 	case FLAG_CLONE_FD:
 		options->clone_fd = true;
+		break;
+	case FLAG_USER_XATTR:
+		options->fs.no_xattrs = false;
+		break;
+	case FLAG_NO_USER_XATTR:
+		options->fs.no_xattrs = true;
 		break;
 	}
 }

@@ -19,7 +19,8 @@ struct status;
 /* clang-format off */
 #define STATUS_OPS(X) \
 	X(lookup) X(getattr) X(setattr) X(open) X(create) X(read) X(write) X(flush) X(fsync) \
-	X(release) X(readdir) X(rename) X(unlink) X(statfs) X(query) X(control)
+	X(release) X(readdir) X(rename) X(unlink) X(statfs) X(query) X(control) \
+	X(getxattr) X(setxattr) X(listxattr) X(removexattr)
 /* clang-format on */
 
 enum status_op {

@@ -77,7 +77,8 @@ static void test_attributes(void)
 	CHECK(statvfs(".", &vfs) == 0 && vfs.f_bavail > 0 && vfs.f_files > vfs.f_ffree &&
 		      vfs.f_namemax == 255,
 	      "statvfs");
-	REFUSED(getxattr("i", "user.x", value, sizeof(value)), EOPNOTSUPP, "extended attributes");
+	REFUSED(getxattr("i", "security.x", value, sizeof(value)), EOPNOTSUPP,
+		"extended attributes that are not the user's");
 	fd = open("i", O_RDONLY);
 	CHECK(flock(fd, LOCK_EX | LOCK_NB) == 0 && flock(fd, LOCK_UN) == 0, "flock");
 	close(fd);
