@@ -56,9 +56,9 @@ costs() { # DESCRIPTION MOST NEVER COMMAND...
 	mark
 	seen=$(requests "$first")
 	n=$(wc -w <<<"$seen")
-	echo "# requests: $what: $n (${seen:-none})"
+	echo "# requests: $what: $n ($(cut -c 1-300 <<<"${seen:-none}"))"
 	if [ "$n" -gt "$most" ]; then
-		fail "$what: at most $most requests" "$n: $seen"
+		fail "$what: at most $most requests" "$n: ${seen:0:2000}"
 	elif [ -n "$never" ] && grep -qwE -- "$never" <<<"$seen"; then
 		fail "$what: none of $never" "$seen"
 	else
@@ -108,8 +108,9 @@ costs "the third cat" 2 'READ|FLUSH|LOOKUP|GETATTR' cat "$V/n1000"
 costs "the first open, read, close" 3 'FLUSH|LOOKUP|GETATTR' does take "$V/n1001"
 costs "the second open, read, close" 2 'READ|FLUSH|LOOKUP|GETATTR' does take "$V/n1001"
 costs "overwrite: open, write, close" 4 GETXATTR does overwrite "$V/n1002" "$scratch/v"
-costs "overwrite by O_TRUNC" 5 GETXATTR does create "$V/n1003" "$scratch/v"
-costs "cp over a vector" 5 GETXATTR cp "$scratch/v" "$V/n1004"
+# A truncation may take away security.capability: the kernel asks for it, whatever was answered before.
+costs "overwrite by O_TRUNC" 6 'LOOKUP|GETATTR' does create "$V/n1003" "$scratch/v"
+costs "cp over a vector" 6 'LOOKUP|GETATTR' cp "$scratch/v" "$V/n1004"
 costs "cat after an overwrite" 4 'FLUSH|LOOKUP' cat "$V/n1004"
 costs "chmod" 1 '' chmod 600 "$V/n1005"
 costs "touch -d" 5 '' touch -d '2001-02-03 04:05:06' "$V/n1005"
@@ -124,10 +125,11 @@ costs "rm -rf of 20 vectors" 20 LOOKUP rm -rf "$V"/n102? "$V"/n103?
 costs "ls after changes" 5 '' ls "$V"
 costs "ls again" 3 'READDIR|READDIRPLUS|LOOKUP' ls "$V"
 costs "ls once more" 2 'READDIR|READDIRPLUS|LOOKUP|GETATTR' ls "$V"
-costs "ls -l again" 2 'READDIR|READDIRPLUS|LOOKUP|GETATTR' ls -l "$V"
+# ls asks the folder for two attributes of others' name spaces, which no file here has, and then no file.
+costs "ls -l again" 4 'READDIR|READDIRPLUS|LOOKUP|GETATTR' ls -l "$V"
 costs "find -size again" 3 'READDIR|READDIRPLUS|LOOKUP|GETATTR' find "$V" -size +100
 costs "ls of the top again" 3 'READDIR|READDIRPLUS|LOOKUP' ls "$M"
-costs "ls -l of the top" 3 'READDIR|READDIRPLUS|LOOKUP' ls -l "$M"
+costs "ls -l of the top" 5 'READDIR|READDIRPLUS|LOOKUP' ls -l "$M"
 costs "df" 3 '' df "$M"
 
 h=$(od -An -v -tx1 "$scratch/v" | tr -d ' \n')
@@ -156,7 +158,7 @@ costs "ls -U of 1,600 unknown vectors" 30 LOOKUP\ LOOKUP\ LOOKUP ls -U "$V"
 costs "ls -U again" 3 'READDIR|READDIRPLUS|LOOKUP' ls -U "$V"
 costs "ls -lU of them" 1700 '' ls -lU "$V"
 costs "ls -lU again" 60 LOOKUP ls -lU "$V"
-costs "ls -lU once more" 3 'READDIR|READDIRPLUS|LOOKUP' ls -lU "$V"
+costs "ls -lU once more" 5 'READDIR|READDIRPLUS|LOOKUP' ls -lU "$V"
 ok "unmount" fusermount3 -u "$M"
 wait "$daemon"
 tests_end
