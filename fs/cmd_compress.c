@@ -73,7 +73,7 @@ static int measure(struct store_io *io, struct store *store, struct sizes *sizes
 static int copy_slot(struct store *store, uint32_t slot, struct cmd_output *output,
 		     struct err_msg *msg)
 {
-	uint8_t list[XATTR_LIST_MAX];
+	uint8_t list[XATTRS_BYTES_MAX];
 	struct xattrs xattrs = {list, 0};
 	struct store_entry entry;
 	const void *value;

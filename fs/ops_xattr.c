@@ -80,7 +80,7 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct ops_request r;
 	struct userattr_list list;
-	char names[XATTR_LIST_MAX];
+	char names[XATTRS_BYTES_MAX];
 	int rc;
 
 	if (!begin(&r, req, "listxattr", STATUS_OP_listxattr, ino))

@@ -67,7 +67,7 @@ static int change(struct fs *fs, const struct node *vector, const char *name, co
 		  size_t size, unsigned flags, struct call *call)
 {
 	struct userattr_list before;
-	uint8_t bytes[XATTR_LIST_MAX];
+	uint8_t bytes[XATTRS_BYTES_MAX];
 	struct xattrs after = {bytes, 0};
 	const uint8_t *old;
 	uint32_t old_size;

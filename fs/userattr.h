@@ -15,7 +15,7 @@
 
 /* Room for the list of a vector. */
 struct userattr_list {
-	uint8_t bytes[XATTR_LIST_MAX];
+	uint8_t bytes[XATTRS_BYTES_MAX];
 	struct xattrs xattrs; /* in bytes */
 };
 

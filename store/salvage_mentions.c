@@ -99,7 +99,7 @@ bool salvage_read_xattrs(const struct wal_record *record, struct xattrs *xattrs_
 		return false;
 	xattrs_out->bytes = (const uint8_t *)ids[0] + lens[0];
 	xattrs_out->len = get_u32(head->list_length);
-	return xattrs_out->len <= XATTR_LIST_MAX &&
+	return xattrs_out->len <= XATTRS_BYTES_MAX &&
 	       record->length == sizeof(*head) + lens[0] + xattrs_out->len &&
 	       xattr_valid(xattrs_out->bytes, xattrs_out->len);
 }

@@ -208,8 +208,8 @@ struct salvage {
 	struct salvage_log log;
 	unsigned base, other; /* views; valid below pages.n */
 	uint32_t value_size;
-	uint8_t *value;			/* one */
-	uint8_t xattrs[XATTR_LIST_MAX]; /* of the entry of the base at hand */
+	uint8_t *value;			  /* one */
+	uint8_t xattrs[XATTRS_BYTES_MAX]; /* of the entry of the base at hand */
 	uint32_t xattrs_len;
 	uint32_t *names; /* by slot: number of the bucket that names it + 1, 0: none */
 	uint32_t slots;

@@ -151,7 +151,7 @@ int store_set_attr(struct store *store, const char *id, size_t id_len,
 
 /*
  * The whole list of an id's extended attributes, which stays with it through overwrite and rename and
- * goes when it is deleted. list_out: XATTR_LIST_MAX bytes. ERR_ABSENT: there is no such id.
+ * goes when it is deleted. list_out: XATTRS_BYTES_MAX bytes. ERR_ABSENT: there is no such id.
  */
 int store_get_xattrs(struct store *store, const char *id, size_t id_len, uint8_t *list_out,
 		     uint32_t *len_out);

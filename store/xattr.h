@@ -21,7 +21,7 @@ struct xattrs {
 	uint32_t len;
 };
 
-#define XATTR_LIST_MAX (FORMAT_PAGE_MAX / FORMAT_XATTRS_SHARE)
+#define XATTRS_BYTES_MAX (FORMAT_PAGE_MAX / FORMAT_XATTRS_SHARE)
 
 /* Bytes of the longest list that an entry may have with pages of this size. */
 uint32_t xattr_list_max(uint32_t page_size);

@@ -44,7 +44,7 @@ static void test_same_state(void **state)
 	static uint8_t value[STORE_FIXTURE_VALUE], moved_value[STORE_FIXTURE_VALUE];
 	static const uint8_t some[] = {6, 2, 0, 'u', 's', 'e', 'r', '.', 'a', 0, 255};
 	const struct xattrs xattrs = {some, sizeof(some)};
-	uint8_t list[XATTR_LIST_MAX];
+	uint8_t list[XATTRS_BYTES_MAX];
 	uint32_t len;
 	struct store_entry before[IDS], after, moved;
 	enum store_slot_state states[64], now;

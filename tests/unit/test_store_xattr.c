@@ -21,7 +21,7 @@
 /* --- lists --- */
 
 struct list {
-	uint8_t bytes[XATTR_LIST_MAX];
+	uint8_t bytes[XATTRS_BYTES_MAX];
 	struct xattrs xattrs;
 };
 
@@ -156,7 +156,7 @@ static void same_list(uint32_t version, const struct xattrs *have)
 
 static void expect_all(struct model *m)
 {
-	uint8_t bytes[XATTR_LIST_MAX];
+	uint8_t bytes[XATTRS_BYTES_MAX];
 	char name[32];
 
 	for (uint32_t id = 0; id < IDS; id++) {
@@ -292,7 +292,7 @@ static void test_refused(void **state)
 		      none = {bytes, 7};
 	struct store_fixture f;
 	uint32_t len;
-	uint8_t list[XATTR_LIST_MAX];
+	uint8_t list[XATTRS_BYTES_MAX];
 
 	(void)state;
 	store_fixture_new(&f, NULL);
