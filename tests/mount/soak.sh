@@ -19,7 +19,7 @@ echo "# $long s, seed $seed"
 # Each line of its output is a failure; the last one says how much was done.
 cat >"$scratch/client.pl" <<'END'
 use strict;
-use Errno qw(ENOENT);
+use Errno qw(EBUSY ENOENT);
 my ($mount, $seconds, $seed, $dim) = @ARGV;
 srand($seed);
 my ($end, $done) = (time + $seconds, 0);
@@ -49,7 +49,11 @@ my @work = (
 		my $all = get("$mount/vectors/$id") // return;
 		print "$id has " . length($all) . " bytes\n" if length($all) != 4 * $dim && length($all) != 0; # 0: under creation
 	},
-	sub { my ($a, $b) = (id(), id()); rename("$mount/vectors/$a", "$mount/vectors/$b") or fine("rename $a $b") },
+	# What another is just writing for the first time cannot replace a vector yet: EBUSY.
+	sub {
+		my ($a, $b) = (id(), id());
+		rename("$mount/vectors/$a", "$mount/vectors/$b") or $! == EBUSY or fine("rename $a $b");
+	},
 	sub { my $id = id(); unlink("$mount/vectors/$id") or fine("unlink $id") if rand() < 0.5 },
 	sub { my $id = id(); stat("$mount/vectors/$id") or fine("stat $id") },
 	sub { get("$mount/query/10/" . unpack("H*", vector())) },
