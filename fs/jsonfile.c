@@ -93,7 +93,7 @@ int jsonfile_open(struct fs *fs, struct handle *handle, bool fresh, struct err_m
 			&file->text, &file->len);
 	if (rc == 0)
 		file->cap = file->len + 1;
-	return rc == 0 ? count(fs, handle, file->cap, NULL) : rc;
+	return rc == 0 ? count(fs, handle, file->cap, msg) : rc;
 }
 
 /* The first use: it may have been truncated since it was opened. */

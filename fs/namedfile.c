@@ -206,7 +206,7 @@ int namedfile_read(struct fs *fs, struct handle *handle, uint64_t offset, struct
 	return 0;
 }
 
-static int load(struct fs *fs, struct handle *handle)
+static int load(struct fs *fs, struct handle *handle, struct err_msg *msg)
 {
 	struct namedfile *file = &handle->named;
 	int rc = 0;
@@ -216,9 +216,16 @@ static int load(struct fs *fs, struct handle *handle)
 	rc = named_get(fs->named, file->named, &file->bytes, &file->len);
 	if (rc != 0)
 		return rc;
+	rc = handle_reserve(fs, handle, file->len + handle->text_len, msg);
+	if (rc != 0) {
+		mem_free(file->bytes);
+		file->bytes = NULL;
+		file->len = 0;
+		return rc;
+	}
 	file->cap = file->len;
 	file->loaded = true;
-	return handle_reserve(fs, handle, file->cap + handle->text_len, NULL);
+	return 0;
 }
 
 static int make_room(struct fs *fs, struct handle *handle, size_t need, struct err_msg *msg)
@@ -257,7 +264,7 @@ int namedfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, 
 	size_t before, at, kept, size = attr_vector_size(fs);
 	uint8_t *old = NULL;
 	bool was_dirty;
-	int rc = load(fs, handle);
+	int rc = load(fs, handle, &call->msg);
 
 	if (rc != 0)
 		return rc;
@@ -300,7 +307,7 @@ int namedfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, 
 int namedfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct call *call)
 {
 	struct namedfile *file = &handle->named;
-	int rc = load(fs, handle);
+	int rc = load(fs, handle, &call->msg);
 
 	if (rc == 0 && size > NAMED_BYTES_MAX)
 		rc = too_big(call);

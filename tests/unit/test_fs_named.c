@@ -9,8 +9,10 @@
 
 #include <cmocka.h>
 
+#include "fs/handle.h"
 #include "store/err.h"
 #include "store/mem.h"
+#include "tests/support/ann_fixture.h"
 
 static struct named_table *table;
 
@@ -159,6 +161,51 @@ static void without_memory_nothing_changes(void **state)
 	named_release(table, a);
 }
 
+/* A question for which there is no room in what all files may hold is not opened for changes. */
+static void what_has_no_room_is_not_loaded(void **state)
+{
+	static uint8_t question[2 * BUFFERED_SMALL];
+	const struct ann_opts opts = {.threads = 1};
+	struct ann_fixture fixture;
+	struct query_spec spec;
+	struct node above = {.kind = NODE_SPEC, .spec = &spec};
+	struct node node = {.kind = NODE_NAMED, .parent = &above, .name = "q", .name_len = 1};
+	struct handle handle = {.kind = HANDLE_NAMED, .node = &node};
+	struct named *named = NULL;
+	struct fs fs = {.named = table};
+	uint8_t zeros[8] = {0};
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 2, &opts);
+	fs.ann = fixture.ann;
+	fs.io = fixture.io;
+	assert_int_equal(query_parse_spec("1", 1, &spec, NULL), 0);
+	named = create(1, "q");
+	assert_int_equal(named_put(table, named, question, sizeof(question), 0), 0);
+	assert_int_equal(namedfile_open(&fs, &handle), 0);
+	fs.buffered.bytes = BUFFERED_MAX;
+	for (int i = 0; i < 2; i++) {
+		struct call call = {0};
+
+		assert_int_equal(namedfile_write(&fs, &handle, zeros, sizeof(zeros), 0, &call),
+				 ERR_NOMEM);
+		assert_non_null(strstr(call.msg.text, "more than 256 MiB: close some"));
+		assert_null(handle.named.bytes);
+		assert_int_equal(handle.reserved, 0);
+	}
+	fs.buffered.bytes = 0;
+	for (int i = 0; i < 2; i++) {
+		struct call call = {0};
+
+		assert_int_equal(namedfile_write(&fs, &handle, zeros, sizeof(zeros), 0, &call), 0);
+		assert_int_equal(handle.reserved, sizeof(question));
+		assert_int_equal(handle.named.len, sizeof(question));
+	}
+	namedfile_release(&fs, &handle.named);
+	named_release(table, named);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +217,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(there_are_bounds, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory_nothing_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_has_no_room_is_not_loaded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
