@@ -34,6 +34,24 @@ static int count(struct fs *fs, struct handle *handle, size_t more, struct err_m
 	return handle_reserve(fs, handle, handle->run.cap + handle->run.text.cap + more, msg);
 }
 
+/* Of an answer that could not be counted no more is kept than so many bytes of room, of before it. */
+static void give_back(struct fs *fs, struct handle *handle, size_t cap)
+{
+	struct answer_text *text = &handle->run.text;
+	char *at = NULL;
+
+	if (cap > 0 && text->cap > cap)
+		at = mem_resize(text->at, cap, 1);
+	if (cap == 0) {
+		mem_free(text->at);
+		memset(text, 0, sizeof(*text));
+	} else if (at != NULL) {
+		text->at = at;
+		text->cap = cap;
+	}
+	(void)count(fs, handle, 0, NULL);
+}
+
 static void drop_text(struct run *run)
 {
 	if (run->text.cap > KEEP_BYTES) {
@@ -113,7 +131,7 @@ static int search_alone(struct fs *fs, struct handle *handle, struct call *call)
 		rc = count(fs, handle, 0, &call->msg);
 	}
 	if (rc != 0)
-		drop_text(&handle->run);
+		give_back(fs, handle, 0);
 	handle->run.alone = rc == 0;
 	return rc;
 }
@@ -123,13 +141,15 @@ static int search_more(struct fs *fs, struct handle *handle, const struct answer
 		       struct call *call)
 {
 	struct run *run = &handle->run;
-	size_t len = run->text.len;
+	size_t len = run->text.len, cap = run->text.cap;
 	int rc = answer_vectors(fs, batch, call, &run->text);
 
 	if (rc == 0)
 		rc = count(fs, handle, 0, &call->msg);
-	if (rc != 0)
+	if (rc != 0) {
 		run->text.len = len;
+		give_back(fs, handle, cap);
+	}
 	for (size_t i = 0; i < batch->n_parts && rc == 0; i++)
 		run->searched += batch->parts[i].n;
 	return rc;

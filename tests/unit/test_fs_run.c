@@ -300,6 +300,37 @@ static void test_bound(void **state)
 	scene_free(&scene);
 }
 
+/* An answer for which there is no room in what all files may hold is not kept, and comes later. */
+static void test_no_room_for_the_answer(void **state)
+{
+	const uint64_t others = BUFFERED_MAX + BUFFERED_SPARE - 256;
+
+	(void)state;
+	for (size_t n = 1; n <= 2; n++) {
+		struct scene scene;
+		const struct run *run = &scene.handle.run;
+		char *wanted, *text;
+
+		scene_new(&scene, 0, 1, "100");
+		scene_fill(&scene);
+		wanted = expected(&scene, n);
+		run_release(&scene.handle.run);
+		assert_int_equal(handle_reserve(&scene.fs, &scene.handle, 0, NULL), 0);
+		scene.fs.buffered.bytes = others;
+		assert_int_equal(put(&scene, queries, n * SIZE, 0), n == 1 ? ERR_NOMEM : 0);
+		assert_int_equal(get(&scene, 1000, NULL, &text), n == 1 ? 0 : ERR_NOMEM);
+		free(text);
+		assert_true(run->cap + run->text.cap <= scene.handle.reserved);
+		assert_int_equal(scene.fs.buffered.bytes, others + scene.handle.reserved);
+		scene.fs.buffered.bytes -= others;
+		if (n == 1)
+			assert_int_equal(put(&scene, queries, SIZE, 0), 0);
+		answers(&scene, wanted);
+		free(wanted);
+		scene_free(&scene);
+	}
+}
+
 static void test_dimension_comes_late(void **state)
 {
 	float bad[2 * DIM] = {0, 1, INFINITY};
@@ -456,10 +487,15 @@ static void test_lack_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pieces),	      cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_refused_whole), cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_bound),	      cmocka_unit_test(test_dimension_comes_late),
-		cmocka_unit_test(test_stopped),	      cmocka_unit_test(test_lack_of_memory),
+		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_refused_whole),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_no_room_for_the_answer),
+		cmocka_unit_test(test_dimension_comes_late),
+		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_lack_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
