@@ -211,12 +211,17 @@ static int commit(struct fs *fs, struct handle *handle, bool in_write, struct ca
 
 /* --- what was written --- */
 
+static bool touches(const struct vecfile *file, size_t from, size_t to)
+{
+	return from <= file->high && to >= file->low;
+}
+
 static void add_piece(struct vecfile *file, size_t from, size_t to)
 {
 	if (file->low == file->high) {
 		file->low = from;
 		file->high = to;
-	} else if (from <= file->high && to >= file->low) {
+	} else if (touches(file, from, to)) {
 		file->low = from < file->low ? from : file->low;
 		file->high = to > file->high ? to : file->high;
 	} else {
@@ -245,6 +250,23 @@ static enum commit_when when_to_commit(const struct fs *fs, const struct vecfile
 	if (file->patch && (file->scattered || file->low > 0))
 		return COMMIT_PATCH;
 	return COMMIT_LATER;
+}
+
+/*
+ * A patch that waits gets a second piece: it is committed before, so that what lies between them stays
+ * as others leave it. When it is refused alone both are one change.
+ */
+static int settle(struct fs *fs, struct handle *handle, size_t from, size_t to, struct call *call)
+{
+	const struct vecfile *file = &handle->vector;
+	int rc;
+
+	if (!file->patch || file->scattered || file->low == file->high || touches(file, from, to))
+		return 0;
+	rc = commit(fs, handle, true, call);
+	if (rc == ERR_INVALID)
+		call->msg.text[0] = '\0';
+	return rc == ERR_INVALID ? 0 : rc;
 }
 
 static int undo_begin(struct vecfile *file, size_t at, size_t len, struct undo *undo)
@@ -316,6 +338,8 @@ int vecfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, si
 		return too_long(fs, offset + len, &call->msg);
 	at = (size_t)offset;
 	rc = make_room(fs, handle, at + len, &call->msg);
+	if (rc == 0)
+		rc = settle(fs, handle, at, at + len, call);
 	if (rc == 0)
 		rc = undo_begin(file, at, len, &undo);
 	if (rc != 0)

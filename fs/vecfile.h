@@ -14,7 +14,8 @@
  *   2. a patch somewhere inside: at once; but if it is refused and ends inside a number, the rest of
  *      the number is waited for
  *   3. a patch from byte 0 on may be the beginning of a whole vector: at flush, unless 1 comes first
- *   4. pieces that do not touch: at flush, if the length is right; holes are zeros, as in any file
+ *   4. pieces that do not touch: of a patch each by itself; else at flush, if the length is right; holes
+ *      are zeros, as in any file
  *   5. the dimension is not known yet: at flush, with any whole number of float32
  *
  * O_TRUNC comes as a truncation of the node, right after the open and without its handle. So it

@@ -113,6 +113,7 @@ static void test_refused(void)
 
 static void test_parts(void)
 {
+	static float mixed[CASES_DIM_MAX];
 	size_t half = size / 8 * 4;
 	struct iovec parts[2] = {{(char *)second, half}, {(char *)second + half, size - half}};
 	struct iovec into[2] = {{(char *)got, half}, {(char *)got + half, size - half}};
@@ -148,6 +149,15 @@ static void test_parts(void)
 		      close(other) == 0,
 	      "the end by another descriptor");
 	CHECK(close(fd) == 0 && holds("v", first), "both changes are there when it is closed");
+	memcpy(mixed, first, size);
+	for (int i = 0; i < 6; i += 2)
+		mixed[i] = second[i];
+	fd = open("v", O_WRONLY);
+	other = open("v", O_WRONLY);
+	CHECK(pwrite(fd, &second[0], 4, 0) == 4, "the first number, which waits");
+	CHECK(pwrite(other, &second[2], 4, 8) == 4, "the third by another descriptor");
+	CHECK(pwrite(fd, &second[4], 4, 16) == 4 && holds("v", mixed), "the fifth: all are there");
+	CHECK(close(fd) == 0 && close(other) == 0 && holds("v", mixed), "and stay");
 	fd = open("v", O_WRONLY);
 	CHECK(pwrite(fd, second, half, 0) == (ssize_t)half && unlink("v") == 0 && close(fd) == 0 &&
 		      is_absent("v"),
