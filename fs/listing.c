@@ -18,7 +18,8 @@
  *    that last dropped the pages: all that is kept was asked for later.
  * 3. A whole listing is dropped by the next open with the use when changes != brought. `whole` is set
  *    before an empty answer to who has the use, so that the kernel never has a whole one that is not
- *    known here. A partial one is not dropped: nobody reads it, and it is not whole before this use
+ *    known here, and taken back when who has the use asks from the start, since then the kernel has thrown
+ *    it away. A partial one is not dropped: nobody reads it, and it is not whole before this use
  *    comes to its end, after which the rule holds for the next.
  * 4. Who has the use may start again (rewinddir). Then the kernel compares version and time of the
  *    directory. The version changes with its own requests. Each change also sets a time that the
@@ -31,7 +32,8 @@
  *
  * 4. is told from the thread of the request: of a directory's attributes alone the kernel only marks
  * them as old, under a spin lock, and waits for nothing. Pages of a kept listing are dropped by the
- * notifier, and meanwhile nobody gets the use, so that no partial listing can lose a page.
+ * notifier, and meanwhile nobody gets the use, so that no partial listing can lose a page; nothing else
+ * that is told of /vectors drops any.
  */
 #define FUSE_USE_VERSION 310
 #include "fs/listing.h"
@@ -129,11 +131,11 @@ void listing_forsaken(struct listing *listing)
 	pthread_mutex_unlock(&listing->lock);
 }
 
-void listing_brings(struct listing *listing, bool at_end)
+void listing_brings(struct listing *listing, bool at_start, bool at_end)
 {
 	pthread_mutex_lock(&listing->lock);
 	listing->from_kept = false;
-	listing->whole = listing->whole || at_end;
+	listing->whole = at_end || (listing->whole && !at_start);
 	pthread_mutex_unlock(&listing->lock);
 }
 

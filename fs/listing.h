@@ -25,8 +25,11 @@ void listing_free(struct listing *listing);
 struct listing_grant listing_opened(struct fs *fs);
 /* The kernel did not take the answer to that open, so nothing was dropped. Instead of listing_closed. */
 void listing_forsaken(struct listing *listing);
-/* The one who has the use is about to be told of names, or (at_end) that there are no more. */
-void listing_brings(struct listing *listing, bool at_end);
+/*
+ * The one who has the use is about to be told of names, from the first on (at_start) or from where it
+ * was, or (at_end) that there are no more.
+ */
+void listing_brings(struct listing *listing, bool at_start, bool at_end);
 void listing_closed(struct listing *listing);
 
 /*

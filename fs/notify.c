@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "fs/inode.h"
 #include "store/err.h"
 #include "store/mem.h"
 
@@ -21,6 +22,7 @@ struct item {
 	uint64_t node;
 	char *name; /* NULL: the node itself; owned */
 	size_t len;
+	bool pages; /* of the node itself: its pages go, not only its attributes */
 };
 
 struct notifier_errand {
@@ -52,7 +54,8 @@ static void tell(struct notifier *notifier, const struct item *item)
 		(void)fuse_lowlevel_notify_inval_entry(notifier->session, item->node, item->name,
 						       item->len);
 	else
-		(void)fuse_lowlevel_notify_inval_inode(notifier->session, item->node, 0, 0);
+		(void)fuse_lowlevel_notify_inval_inode(notifier->session, item->node,
+						       item->pages ? 0 : -1, 0);
 }
 
 static struct item take(struct notifier *notifier)
@@ -86,7 +89,8 @@ static void finish(struct notifier_errand *errand)
 
 static void carry_out(struct notifier *notifier, struct notifier_errand *errand)
 {
-	struct item item = {.node = errand->node};
+	struct item item = {.node = errand->node,
+			    .pages = errand->names[0] == NULL && errand->names[1] == NULL};
 
 	tell(notifier, &item);
 	for (int i = 0; i < 2; i++) {
@@ -193,8 +197,8 @@ static void add(struct notifier *notifier, uint64_t node, char *name, size_t len
 		dropped = take(notifier).name;
 		notifier->dropped++;
 	}
-	notifier->items[(notifier->head + notifier->count) % QUEUE_SIZE] =
-		(struct item){.node = node, .name = name, .len = len};
+	notifier->items[(notifier->head + notifier->count) % QUEUE_SIZE] = (struct item){
+		.node = node, .name = name, .len = len, .pages = node >= INODE_FIRST_VECTOR};
 	notifier->count++;
 	pthread_cond_signal(&notifier->wake);
 out:

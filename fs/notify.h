@@ -29,14 +29,18 @@ void notifier_stop(struct notifier *notifier);
 /* Stops it if that was not done, and frees. Accepts NULL. */
 void notifier_free(struct notifier *notifier);
 
-/* Content and attributes of a node changed. Any thread; returns at once; accepts NULL. */
+/*
+ * Content and attributes of a node changed; of a folder the attributes alone, since who may drop its
+ * pages is up to listing.c. Any thread; returns at once; accepts NULL.
+ */
 void notifier_inode(struct notifier *notifier, uint64_t node);
 /* The name below parent shall be looked up anew, its node forgotten if unused. name is copied. */
 void notifier_entry(struct notifier *notifier, uint64_t parent, const char *name, size_t len);
 
 /*
  * What must be done before a request is answered: the kernel asks again for attributes of the node and
- * looks two names (each may be NULL) below it up anew. Then `then` is called, on the
+ * looks two names (each may be NULL) below it up anew. Without a name it drops the node's pages too.
+ * Then `then` is called, on the
  * notifier's thread; it answers the request. So the thread of the request need not wait. Never
  * dropped; when the notifier has stopped, `then` is called at once. To be made before the work, so
  * that the work need not be undone: NULL is out of memory.

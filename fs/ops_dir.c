@@ -135,7 +135,7 @@ static void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			      add_entry, &listing);
 	/* What was found before an error is given first; the error comes with the next request. */
 	if (folder->used && (rc == 0 || listing.left < size))
-		listing_brings(r.fs->listing, listing.left == size);
+		listing_brings(r.fs->listing, offset == 0, listing.left == size);
 	if (rc != 0 && listing.left == size)
 		ops_fail(&r, rc);
 	else

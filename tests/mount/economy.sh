@@ -159,6 +159,37 @@ costs "ls -U again" 3 'READDIR|READDIRPLUS|LOOKUP' ls -U "$V"
 costs "ls -lU of them" 1700 '' ls -lU "$V"
 costs "ls -lU again" 60 LOOKUP ls -lU "$V"
 costs "ls -lU once more" 5 'READDIR|READDIRPLUS|LOOKUP' ls -lU "$V"
+
+# What somebody left in the middle is completed by who comes next, and then kept.
+begin() {
+	# shellcheck disable=SC2016
+	perl -e 'opendir(my $d, $ARGV[0]) or die "$!"; readdir $d; closedir $d' "$V"
+}
+kept_again() { # DESCRIPTION
+	local i
+	for i in 1 2 3; do ls -U "$V" >/dev/null; done
+	costs "ls -U after $1" 3 'READDIR|READDIRPLUS|LOOKUP' ls -U "$V"
+}
+does create "$V/later" "$scratch/v"
+begin
+kept_again "a part"
+does create "$V/later2" "$scratch/v"
+begin
+cp "$M/json/n1000" "$M/json/other"
+kept_again "a part, and a file made in json"
+does create "$V/later3" "$scratch/v"
+begin
+chmod 755 "$M/json"
+kept_again "a part, and a mode of json"
+does create "$V/later4" "$scratch/v"
+begin
+mv "$M/json/other" "$M/json/another"
+kept_again "a part, and a name changed in json"
+exec 7>"$V/loose" # the kernel throws a whole listing away, though it has not changed
+begin
+exec 7>&-
+rm "$V/later"
+kept_again "a part of a listing that the kernel had thrown away"
 ok "unmount" fusermount3 -u "$M"
 wait "$daemon"
 tests_end
