@@ -143,6 +143,24 @@ refused "no closing bracket" "Invalid argument" sh -c "printf '[1,2,3,4' | cat >
 refused "the zero vector, with cosine" "Invalid argument" sh -c "echo '0 0 0 0' | cat >'$J/s'"
 refused "appending" "Invalid argument" sh -c "echo '[1,2,3,4]' | cat >>'$J/s'"
 refused "an endless text" "File too large" dd if=/dev/zero of="$J/y" bs=1M count=1
+# A refused write leaves nothing behind, and the next one stands where it stood.
+# shellcheck disable=SC2016
+after='use Fcntl; my ($path, $beginning, $refused, $good) = @ARGV;
+	sysopen(my $f, $path, O_RDWR | O_CREAT | O_TRUNC) or die "$path: $!";
+	defined syswrite($f, $beginning) or die "the beginning: $!" if length $beginning;
+	defined syswrite($f, $refused) and die "it was not refused";
+	sysseek($f, 0, 0); sysread($f, my $text, 1000); $text eq $beginning or die "it is $text now";
+	sysseek($f, length $beginning, 0);
+	defined syswrite($f, $good) or die "the good one: $!";
+	open(my $v, "<:raw", $path =~ s,/json/,/vectors/,r) or die "not there before close: $!";
+	read($v, my $bytes, 100); my $got = join " ", unpack "f<*", $bytes;
+	$got eq "5 6 7 8" or die "before close: $got";
+	close $f or die "close: $!"'
+ok "a good one after a refused one" perl -e "$after" "$J/after" '' $'[1,2,x,4,5,6,7,8,9]\n' $'[5,6,7,8]\n'
+equal "is the vector" "5 6 7 8" "$(numbers "$V/after")"
+ok "after one that is too long" perl -e "$after" "$J/after" '' $'[1,2,3,4,5,6,7,8]\n' $'[5,6,7,8]\n'
+ok "after a beginning and a refused end" perl -e "$after" "$J/after2" '[5,6' $',x,8,9,10]\n' $',7,8]\n'
+equal "is the vector" "5 6 7 8" "$(numbers "$V/after2")"
 refused "an id with a control character" "Invalid argument" cp "$J/a" "$J/$(printf 'a\nb')"
 equal "the old vector stays" "2 4 6 8" "$(numbers "$V/s")"
 ok "nothing is left" sh -c "! ls '$J' | grep -q '[xy]'"

@@ -47,6 +47,10 @@ equal "find" 3 "$(find "$L/$point" -type l | wc -l)"
 equal "find -L" 3 "$(find -L "$L/$point" -type f | wc -l)"
 equal "d_ino is st_ino" "$(ls -iU "$L/$point" | awk '{ print $1 }' | sort | xargs)" \
 	"$(stat -c %i "$L/$point"/* | sort | xargs)"
+equal "each link has a number of its own" 3 "$(stat -c %i "$L/$point"/* | sort -u | wc -l)"
+equal "also in the listing" 3 "$(ls -iU "$L/$point" | awk '{ print $1 }' | sort -u | wc -l)"
+equal "and none of another folder" 6 \
+	"$(stat -c %i "$L/$point"/* "$L/like/p3"/* | sort -u | wc -l)"
 mkdir "$scratch/other"
 if mount --bind "$M" "$scratch/other" 2>/dev/null; then
 	equal "below another mount point" "2 0 0 0" \
