@@ -206,8 +206,11 @@ void inode_directory_attr(struct inode_table *table, struct store_attr *attr_out
 void inode_set_directory_attr(struct inode_table *table, const struct store_attr *attr,
 			      unsigned mask);
 
-/* Its time of change becomes now_ns, or a little more: never a time that this gave it before. */
-void inode_touch_directory(struct inode_table *table, int64_t now_ns);
+/*
+ * Its time of change becomes now_ns, or a little more: never a time that this gave it before. Whether
+ * inode_directory_attr has told the one before, so that the kernel may keep it.
+ */
+bool inode_touch_directory(struct inode_table *table, int64_t now_ns);
 
 /* --- below /query --- */
 

@@ -39,6 +39,7 @@ struct inode_table {
 	size_t next_retry;	     /* guarded by lock; the place to give up when none is free */
 	struct store_attr directory; /* guarded by lock */
 	int64_t touched_ns;	     /* guarded by lock; by inode_touch_directory, last */
+	bool shown;		     /* guarded by lock; somebody was given that time */
 };
 
 /* All of these: caller holds lock. */

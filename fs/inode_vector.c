@@ -346,6 +346,7 @@ void inode_directory_attr(struct inode_table *table, struct store_attr *attr_out
 {
 	pthread_mutex_lock(&table->lock);
 	*attr_out = table->directory;
+	table->shown = true;
 	pthread_mutex_unlock(&table->lock);
 }
 
@@ -357,10 +358,15 @@ void inode_set_directory_attr(struct inode_table *table, const struct store_attr
 	pthread_mutex_unlock(&table->lock);
 }
 
-void inode_touch_directory(struct inode_table *table, int64_t now_ns)
+bool inode_touch_directory(struct inode_table *table, int64_t now_ns)
 {
+	bool shown;
+
 	pthread_mutex_lock(&table->lock);
 	table->touched_ns = now_ns > table->touched_ns ? now_ns : table->touched_ns + 1;
 	table->directory.mtime_ns = table->touched_ns;
+	shown = table->shown;
+	table->shown = false;
 	pthread_mutex_unlock(&table->lock);
+	return shown;
 }

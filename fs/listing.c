@@ -24,7 +24,8 @@
  * 4. Who has the use may start again (rewinddir). Then the kernel compares version and time of the
  *    directory. The version changes with its own requests. Each change also sets a time that the
  *    directory never had; the kernel is told to ask for it before the answer to a change that it does
- *    not see while somebody has the use, and at an open that goes on with an older partial listing.
+ *    not see, while somebody has the use or when it was given the time before that, and at an open that
+ *    goes on with an older partial listing.
  *
  * So whoever begins to list after a change was answered sees it: by an open (2, 3) or a rewind (4).
  * Who goes on in the middle of a listing sees each name that stays exactly once: either from one
@@ -148,9 +149,10 @@ void listing_closed(struct listing *listing)
 
 void listing_changed(struct fs *fs, bool unseen)
 {
-	inode_touch_directory(fs->inodes, attr_now(fs));
+	bool shown = inode_touch_directory(fs->inodes, attr_now(fs));
+
 	atomic_fetch_add(&fs->listing->changes, 1);
-	if (unseen && atomic_load(&fs->listing->used))
+	if (unseen && (shown || atomic_load(&fs->listing->used)))
 		tell(fs);
 }
 

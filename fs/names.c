@@ -46,7 +46,7 @@ int names_create(struct fs *fs, const char *name, uint32_t mode, struct call *ca
 		rc = inode_new_vector(fs->inodes, ann_new_ino(fs->ann), name, len, &attr, node_out);
 	inode_names_unlock(fs->inodes);
 	if (rc == 0)
-		inode_touch_directory(fs->inodes, attr_now(fs)); /* listed once it is whole */
+		(void)inode_touch_directory(fs->inodes, attr_now(fs)); /* listed once it is whole */
 	return rc;
 }
 

@@ -75,6 +75,13 @@ strangers='my $m = shift; my (%there, $d);
 	closedir $d; start(); shows("kept"); closedir $d;
 	gone($names[2002]); start(); shows("kept and removed"); closedir $d;'
 ok "changes that the kernel does not see show in the next listing" perl -e "$turns" "$M"
+exec 7>"$M/vectors/late"
+before=$(stat -c %.9Y "$M/vectors")
+floats 1 2 3 4 >&7
+equal "a vector that was created before is written whole" late "$(ls "$M/vectors")"
+ok "and its folder has another time" test "$(stat -c %.9Y "$M/vectors")" != "$before"
+exec 7>&-
+rm "$M/vectors/late"
 for ((i = 1; i <= 3000; i++)); do printf '0123456789abcdef' >"$M/vectors/s$i"; done
 ok "unmount" unmount_store "$M"
 ok "mount" mount_store "$scratch/s.vecfs" "$M"
