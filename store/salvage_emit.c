@@ -193,6 +193,7 @@ static int note_bucket(struct salvage *s, unsigned view, uint32_t number, const 
 	uint32_t index;
 
 	for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL;) {
+		s->has_xattrs |= get_u16(entry->xattrs) > 0;
 		index = get_u32(entry->slot);
 		if (index >= s->slots || s->names[index] != 0)
 			continue;
@@ -264,6 +265,7 @@ static int load_entry(struct salvage *s, uint32_t slot, struct store_entry *entr
 		xattrs = ids_bucket_xattrs(entry);
 		memcpy(s->xattrs, xattrs.bytes, xattrs.len);
 		s->xattrs_len = xattrs.len;
+		s->xattrs_known = true;
 		return 0;
 	}
 	return ERR_DAMAGED;
@@ -283,6 +285,7 @@ static int find_name(struct salvage *s, uint32_t slot, const struct slots_entry 
 
 	memset(entry_out, 0, sizeof(*entry_out));
 	s->xattrs_len = 0;
+	s->xattrs_known = false;
 	entry_out->slot = slot;
 	entry_out->attr = s->calls->unnamed;
 	if (s->pages.header_ok) {
@@ -319,7 +322,7 @@ void salvage_say_doubt(struct salvage *s, const struct salvage_node *node)
 static int emit(struct salvage *s, struct store_entry *entry, uint64_t hash)
 {
 	struct salvage_vector vector;
-	struct salvage_node *node = NULL, *to;
+	struct salvage_node *node = NULL, *to = NULL;
 	int err = 0;
 
 	if (entry->id_len > 0)
@@ -328,7 +331,8 @@ static int emit(struct salvage *s, struct store_entry *entry, uint64_t hash)
 	vector.xattrs = (struct xattrs){s->xattrs, s->xattrs_len};
 	if (node != NULL) {
 		node->seen = true;
-		err = salvage_log_keep_xattrs(&s->log, node, &vector.xattrs);
+		if (s->xattrs_known)
+			err = salvage_log_keep_xattrs(&s->log, node, &vector.xattrs);
 		if (err != 0)
 			return err;
 		if (node->to == SALVAGE_NONE)
@@ -345,6 +349,8 @@ static int emit(struct salvage *s, struct store_entry *entry, uint64_t hash)
 	err = fetch(s, entry, hash, vector.entry.id);
 	if (err != 0)
 		return err == ERR_DAMAGED ? 0 : err;
+	if (!s->xattrs_known && (to == NULL || to->xattrs_from != SALVAGE_NONE))
+		s->unknown_xattrs++;
 	vector.value = s->value;
 	vector.size = s->value_size;
 	return salvage_give(s, &vector, entry->id_len == 0);

@@ -116,6 +116,7 @@ int salvage_log_mention(struct salvage_log *log, const struct wal_record *record
 	unsigned n = salvage_read_ids(record->type, record->payload, record->length, ids, lens);
 	int err = 0;
 
+	log->has_xattrs |= record->type == FORMAT_SETXATTR;
 	if (log->value_size == 0 && salvage_read_put(record, &entry, &value, &size))
 		log->value_size = size;
 	/* a record without ids is noted too: its LSN was met */

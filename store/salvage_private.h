@@ -142,7 +142,8 @@ struct salvage_log {
 	size_t names_len, names_cap;
 	uint8_t *xattrs; /* lists of nodes */
 	size_t xattrs_used, xattrs_cap;
-	uint32_t *puts; /* nodes with SALVAGE_PUT, by LSN */
+	bool has_xattrs; /* some record brings a list */
+	uint32_t *puts;	 /* nodes with SALVAGE_PUT, by LSN */
 	size_t n_puts;
 	uint32_t gaps;		 /* parts of the log that are missing, so far */
 	uint64_t contradictions; /* records that did not fit what was before them */
@@ -211,7 +212,10 @@ struct salvage {
 	uint8_t *value;			  /* one */
 	uint8_t xattrs[XATTRS_BYTES_MAX]; /* of the entry of the base at hand */
 	uint32_t xattrs_len;
-	uint32_t *names; /* by slot: number of the bucket that names it + 1, 0: none */
+	bool xattrs_known;	 /* false: its bucket cannot be read */
+	bool has_xattrs;	 /* some readable bucket has a list */
+	uint64_t unknown_xattrs; /* vectors given without the list that they may have had */
+	uint32_t *names;	 /* by slot: number of the bucket that names it + 1, 0: none */
 	uint32_t slots;
 	uint64_t bad_buckets;
 	uint64_t expected; /* LSN of the next record after the base, 0: any */

@@ -202,12 +202,32 @@ int salvage_apply_log(struct salvage *s)
 	return err == 0 ? salvage_log_settle(&s->log) : err;
 }
 
+/* The list of a vector that the log has, where it stood in a bucket of the base that cannot be read. */
+static int count_unknown_xattrs(struct salvage *s, const struct salvage_node *node)
+{
+	const struct salvage_node *from;
+	struct store_entry entry;
+	int err;
+
+	if (node->xattrs_from == SALVAGE_NONE || s->bad_buckets == 0)
+		return 0;
+	from = &s->log.nodes[node->xattrs_from];
+	err = salvage_find(&s->pages, s->base, from->hash, salvage_log_id(&s->log, from),
+			   from->id_len, &entry);
+	if (err == ERR_NOMEM)
+		return err;
+	if (err != ERR_ABSENT || !s->pages.header_ok)
+		s->unknown_xattrs++;
+	return 0;
+}
+
 static int visit_puts(void *ctx, const struct wal_record *record)
 {
 	struct salvage *s = ctx;
 	struct salvage_node *node;
 	struct salvage_vector vector;
 	const uint8_t *value;
+	int err;
 
 	node = is_after_base(s, record) ? salvage_log_owner(&s->log, record->lsn) : NULL;
 	if (node == NULL || !salvage_read_put(record, &vector.entry, &value, &vector.size))
@@ -228,7 +248,8 @@ static int visit_puts(void *ctx, const struct wal_record *record)
 		return 0;
 	}
 	salvage_say_doubt(s, node);
-	return salvage_give(s, &vector, false);
+	err = count_unknown_xattrs(s, node);
+	return err != 0 ? err : salvage_give(s, &vector, false);
 }
 
 /* Ids that must have content, whose content did not turn up. */
@@ -245,12 +266,20 @@ static void say_left_over(struct salvage *s)
 		salvage_say(s, false,
 			    "%" PRIu64 " records of the log do not fit what came before them",
 			    log->contradictions);
+	if (s->unknown_xattrs > 0)
+		salvage_say(
+			s, s->has_xattrs || log->has_xattrs,
+			"%" PRIu64
+			" vectors stood on id pages that cannot be read: the extended attributes "
+			"that they may have had are lost",
+			s->unknown_xattrs);
 	for (size_t i = 0; i < log->n_nodes; i++) {
 		const struct salvage_node *node = &log->nodes[i];
 		bool lost = node->content == SALVAGE_LOST;
 
 		if (node->content == SALVAGE_BASE)
-			lost = (node->from != i || node->attr_set) && !log->nodes[node->from].seen;
+			lost = (node->from != i || node->attr_set || node->xattrs_from != i) &&
+			       !log->nodes[node->from].seen;
 		else if (node->content == SALVAGE_PUT)
 			lost = !node->seen;
 		if (!lost)

@@ -1,6 +1,7 @@
 /*
  * test_store_xattr.c - extended attributes in the store: lists as bytes; which list an id has after any
- * sequence of changes, crashes, checkpoints and salvages; lists that are none.
+ * sequence of changes, crashes, checkpoints and salvages, and what salvage says of those that are lost; lists
+ * that are none.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -284,6 +285,117 @@ static void test_model(void **state)
 	store_fixture_free(&m.f);
 }
 
+/* --- what salvage says --- */
+
+struct said {
+	bool lost[3]; /* that an id is lost */
+	bool lists;   /* that lists are */
+	uint32_t given;
+};
+
+static int count_given(void *ctx, const struct salvage_vector *vector)
+{
+	struct said *said = ctx;
+
+	if (strcmp(vector->entry.id, "vector-2") != 0)
+		assert_int_equal(vector->xattrs.len, 0);
+	said->given++;
+	return 0;
+}
+
+static void hear(void *ctx, bool loss, const char *text)
+{
+	struct said *said = ctx;
+	unsigned id;
+
+	if (loss && sscanf(text, "vectors/vector-%u is lost", &id) == 1 && id < 3)
+		said->lost[id] = true;
+	said->lists |= loss && strstr(text, "extended attributes") != NULL;
+}
+
+static void salvage_and_hear(struct store_fixture *f, struct said *said)
+{
+	struct salvage_calls calls = {
+		.ctx = said, .begin = begin_salvage, .vector = count_given, .say = hear};
+	struct salvage_report report;
+	struct store_io *io = io_mem_attach(f->medium);
+
+	assert_int_equal(salvage_run(io, &calls, 0, &report, NULL), 0);
+	io->ops->close(io);
+}
+
+/* Vectors 1 and 2, in both commit slots and in no log. */
+static void make_kept(struct store_fixture *f)
+{
+	store_fixture_new(f, NULL);
+	store_fixture_put(f, 1, 1);
+	store_fixture_put(f, 2, 1);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	store_fixture_put(f, 0, 1);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	store_fixture_put(f, 0, 1);
+	assert_int_equal(store_checkpoint(f->store), 0);
+}
+
+/* Of vectors of which the log has attributes alone, each is said to be lost. */
+static void test_lost_ids_are_said(void **state)
+{
+	static uint8_t bytes[LIST_MAX];
+	struct xattrs xattrs = numbered(1, bytes);
+	struct store_attr attr = {.mode = 0600};
+	struct said said = {{false}, false, 0};
+	struct store_fixture f;
+	size_t len;
+
+	(void)state;
+	make_kept(&f);
+	assert_int_equal(store_set_xattrs(f.store, "vector-1", 8, &xattrs), 0);
+	assert_int_equal(store_set_attr(f.store, "vector-2", 8, &attr, STORE_ATTR_MODE), 0);
+	store_fixture_crash(&f);
+	memset(io_mem_head(f.medium, &len) + FORMAT_SLOT_AT, 0xff, 2 * FORMAT_BLOCK);
+	salvage_and_hear(&f, &said);
+	assert_true(said.lost[2]);
+	assert_true(said.lost[1]);
+	store_fixture_free(&f);
+}
+
+/* The only copy of a list goes with its bucket, though id and value stand in the log. */
+static void test_lost_lists_are_said(void **state)
+{
+	static uint8_t bytes[LIST_MAX];
+	struct xattrs xattrs = numbered(1, bytes);
+	struct said said = {{false}, false, 0};
+	struct store_fixture f;
+	size_t len, damaged = 0;
+	uint8_t *head;
+
+	(void)state;
+	make_kept(&f);
+	assert_int_equal(store_set_xattrs(f.store, "vector-1", 8, &xattrs), 0);
+	for (uint32_t version = 2; version < 5; version++) {
+		store_fixture_put(&f, 0, version);
+		assert_int_equal(store_checkpoint(f.store), 0);
+	}
+	for (uint32_t id = 0; id < 3; id++)
+		store_fixture_put(&f, id, 2);
+	/* without any list that can still be seen, none is likely */
+	assert_int_equal(store_set_xattrs(f.store, "vector-2", 8, &xattrs), 0);
+	store_fixture_crash(&f);
+	head = io_mem_head(f.medium, &len);
+	for (size_t at = FORMAT_PAGES_AT; at + STORE_FIXTURE_PAGE <= len; at += FORMAT_BLOCK)
+		if (get_u32(head + at) == FORMAT_BUCKET_MAGIC) {
+			head[at + 8] ^= 0xff;
+			damaged++;
+		}
+	assert_true(damaged > 0);
+	salvage_and_hear(&f, &said);
+	assert_int_equal(said.given, 3);
+	assert_true(said.lists);
+	store_fixture_free(&f);
+}
+
+/* --- refusals --- */
+
 /* A list that is none, or too long, changes nothing. */
 static void test_refused(void **state)
 {
@@ -320,6 +432,8 @@ int main(void)
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_no_lists),
 		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_lost_ids_are_said),
+		cmocka_unit_test(test_lost_lists_are_said),
 		cmocka_unit_test(test_refused),
 	};
 
