@@ -30,11 +30,45 @@ uint32_t fault_world_version(const struct fault_world *w, const uint32_t *words)
 	return version;
 }
 
+struct xattrs fault_world_list(const struct fault_world *w, uint32_t version)
+{
+	static uint8_t bytes[XATTRS_BYTES_MAX];
+	uint32_t value[64], most = xattr_list_max(w->page_size), len = 0;
+
+	for (uint32_t i = 0; i < 64; i++)
+		value[i] = version;
+	if (version != 0 &&
+	    xattr_replace(&(struct xattrs){NULL, 0}, "user.n", 6, value,
+			  4 + version * 29 % (sizeof(value) - 3), bytes, most, &len) != 0)
+		len = 0;
+	return (struct xattrs){bytes, len};
+}
+
+/* The version of a list; it is the number in the first four bytes of its value. */
+static uint64_t version_of_list(const struct fault_world *w, const struct xattrs *list)
+{
+	const uint8_t *value = NULL;
+	uint32_t len = 0, version = 0;
+	struct xattrs want;
+
+	if (list->len == 0)
+		return 0;
+	if (xattr_find(list, "user.n", 6, &value, &len) == 0 && len >= 4)
+		memcpy(&version, value, 4);
+	want = fault_world_list(w, version);
+	return version != 0 && want.len == list->len &&
+			       memcmp(want.bytes, list->bytes, list->len) == 0 ?
+		       version :
+		       UINT64_MAX;
+}
+
 /* --- reading --- */
 
 static int read_id(struct fault_world *w, uint32_t id, struct fault_id *out)
 {
 	static uint32_t words[FAULT_WORDS_MAX];
+	static uint8_t list[XATTRS_BYTES_MAX];
+	struct xattrs xattrs = {list, 0};
 	struct store_entry entry;
 	char name[32];
 	size_t len = fault_world_name(id, name);
@@ -44,13 +78,18 @@ static int read_id(struct fault_world *w, uint32_t id, struct fault_id *out)
 	err = store_get(w->store, name, len, &entry, words);
 	if (err == ERR_ABSENT)
 		return 0;
+	if (err == 0)
+		err = store_get_xattrs(w->store, name, len, list, &xattrs.len);
 	if (err != 0)
 		return err;
+	out->list = version_of_list(w, &xattrs);
 	out->version = fault_world_version(w, words);
 	out->mode = entry.attr.mode;
 	out->mtime_ns = entry.attr.mtime_ns;
 	if (out->version == 0)
 		(void)fault_world_wrong(w, "%s holds wrong bytes", name);
+	if (out->list == UINT64_MAX)
+		(void)fault_world_wrong(w, "%s has attributes that were never set", name);
 	return 0;
 }
 
@@ -150,7 +189,8 @@ bool fault_state_same(const struct fault_state *a, const struct fault_state *b)
 void fault_state_describe(const struct fault_state *state, char *out)
 {
 	for (uint32_t id = 0; id < FAULT_IDS; id++)
-		out += sprintf(out, " %u", (unsigned)state->ids[id].version);
+		out += sprintf(out, state->ids[id].list != 0 ? " %u+%u" : " %u",
+			       (unsigned)state->ids[id].version, (unsigned)state->ids[id].list);
 }
 
 bool fault_state_allowed(struct fault_world *w, const struct fault_state *state)

@@ -15,9 +15,10 @@
 
 const struct fault_scene fault_scenes[] = {
 	{"make", 4096, 512, "", false, "M O p0 p1 s p2 C O v C"},
-	{"commit", 4096, 512, "M O p0 p1 p2 p3 p4 c p5 g C", false,
-	 "O n6 p0 d1 r27 r34 e05 w41 k0 a4 s x v f p3 c p1 n0 A"},
-	{"replay", 4096, 512, "M O p0 p1 p2 c p3 d0 r12 e23 a3 s c p4 p5 d5 s p6 A", false,
+	{"commit", 4096, 512, "M O p0 p1 t1 p2 p3 t3 p4 c p5 g C", false,
+	 "O n6 t0 p0 d1 r27 r34 e05 w41 k0 a4 t2 u5 s x v f p3 c p1 n0 A"},
+	{"replay", 4096, 512,
+	 "M O p0 p1 p2 t1 t2 c p3 t3 d0 r12 e23 a3 s c p4 t4 p5 t3 u2 d5 s p6 A", false,
 	 "O v p7 A Z v A K O p0 A"},
 	{"graph", 4096, 512, "M O p0 p1 p2 g p3 C", false,
 	 "O p4 g v h p5 c x g R c g d4 g C O v A"},

@@ -161,6 +161,24 @@ static void op_attr(struct fault_world *w, uint32_t id)
 	settle(w, err, &next);
 }
 
+static void op_list(struct fault_world *w, uint32_t id, bool remove)
+{
+	struct fault_state next = w->now;
+	uint32_t version = remove ? 0 : ++w->version;
+	struct xattrs list = fault_world_list(w, version);
+	char name[32];
+	size_t len = fault_world_name(id, name);
+	int err = store_set_xattrs(w->store, name, len, &list);
+
+	if (w->now.ids[id].version == 0) {
+		if (err == 0)
+			(void)fault_world_wrong(w, "%s got attributes though it is absent", name);
+		return;
+	}
+	next.ids[id].list = version;
+	settle(w, err, &next);
+}
+
 static void op_release(struct fault_world *w)
 {
 	for (uint32_t i = 0; i < w->n_dead; i++)
@@ -424,6 +442,10 @@ static void run_word(struct fault_world *w, const char *word)
 		break;
 	case 'a':
 		op_attr(w, a);
+		break;
+	case 't':
+	case 'u':
+		op_list(w, a, word[0] == 'u');
 		break;
 	case 'f':
 		op_release(w);

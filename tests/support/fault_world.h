@@ -4,11 +4,12 @@
  *
  * The model is whole states: the one that all acknowledged operations give (now), and for each
  * operation that failed since the last acknowledged one the state that it would have given (maybe).
- * A store that is opened again holds one of them exactly, values, attributes and list.
+ * A store that is opened again holds one of them exactly, values, attributes of both kinds and list.
  *
  * A program is words of a letter and digits, blanks between:
  *   M make  O open  Z open read-only  C close  A abandon (a crash)  K check (not open)
- *   p put  n put new  k put, keep attributes  d delete  a set attributes: an id follows
+ *   p put  n put new  k put, keep attributes  d delete  a set attributes  t, u set extended attributes
+ *     or remove them: an id follows
  *   r rename  w rename without replacing  e exchange: two ids follow
  *   s sync  c checkpoint  f release dead slots  x drop caches  v read and list everything
  *   g publish a graph  h begin one and give up  R forget the graph
@@ -30,6 +31,7 @@ struct fault_id {
 	uint32_t version; /* 0: absent */
 	uint32_t mode;
 	int64_t mtime_ns;
+	uint64_t list; /* version of the extended attributes; 0: none */
 };
 
 struct fault_state {
@@ -95,6 +97,8 @@ int fault_world_observe(struct fault_world *w, struct fault_state *state_out);
 void fault_world_value(const struct fault_world *w, uint32_t version, uint32_t *words_out);
 uint32_t fault_world_version(const struct fault_world *w, const uint32_t *words);
 size_t fault_world_name(uint32_t id, char name_out[32]);
+/* The extended attributes of a version, valid until the next call. */
+struct xattrs fault_world_list(const struct fault_world *w, uint32_t version);
 /* Lets go of everything without writing. */
 void fault_world_drop(struct fault_world *w);
 

@@ -43,10 +43,11 @@ void history_release(struct history *history)
 	memset(history, 0, sizeof(*history));
 }
 
-uint64_t history_digest_entry(const struct store_entry *entry, const void *value, uint32_t size)
+uint64_t history_digest_entry(const struct store_entry *entry, const struct xattrs *xattrs,
+			      const void *value, uint32_t size)
 {
 	struct {
-		uint64_t ino, lsn, value;
+		uint64_t ino, lsn, value, xattrs;
 		int64_t mtime_ns;
 		uint32_t slot, mode, uid, gid, id_len, zero;
 		char id[FORMAT_ID_MAX + 1];
@@ -54,6 +55,7 @@ uint64_t history_digest_entry(const struct store_entry *entry, const void *value
 		.ino = entry->ino,
 		.lsn = entry->lsn,
 		.value = XXH3_64bits(value, size),
+		.xattrs = xattrs->len > 0 ? XXH3_64bits(xattrs->bytes, xattrs->len) : 0,
 		.mtime_ns = entry->attr.mtime_ns,
 		.slot = entry->slot,
 		.mode = entry->attr.mode,
@@ -108,9 +110,13 @@ uint64_t history_promises(const struct history_bounds *bounds)
 static bool read_entry(struct store *store, const struct store_entry *listed, uint8_t *value,
 		       struct history_state *state, char *why, size_t size)
 {
+	static uint8_t list[XATTRS_BYTES_MAX];
+	struct xattrs xattrs = {list, 0};
 	struct store_entry entry, by_slot;
 	int err = store_get(store, listed->id, listed->id_len, &entry, value);
 
+	if (err == 0)
+		err = store_get_xattrs(store, listed->id, listed->id_len, list, &xattrs.len);
 	if (err == 0)
 		err = store_slot_entry(store, listed->slot, &by_slot);
 	if (err != 0) {
@@ -123,7 +129,7 @@ static bool read_entry(struct store *store, const struct store_entry *listed, ui
 		(void)snprintf(why, size, "%s: listing, name and slot do not agree", listed->id);
 		return false;
 	}
-	state->digest += history_digest_entry(&entry, value, store_value_size(store));
+	state->digest += history_digest_entry(&entry, &xattrs, value, store_value_size(store));
 	state->ids++;
 	return true;
 }

@@ -2,8 +2,8 @@
  * store_history.h - every state that a store went through, as digests, and the judge of what a crash
  * left of it.
  *
- * State k is the whole content after k operations: all ids with attributes, numbers and values, and
- * the last LSN. Publication p is the graph as published by flush p; 0 is none. Marks on the tape say
+ * State k is the whole content after k operations: all ids with attributes, extended ones too, numbers
+ * and values, and the last LSN. Publication p is the graph as published by flush p; 0 is none. Marks on the tape say
  * which operations and publications were begun, acknowledged and promised as durable; from them
  * follow the bounds within which a crash must leave the store.
  */
@@ -69,7 +69,8 @@ void history_add_state(struct history *history, uint64_t digest, uint64_t ids, u
 void history_add_graph(struct history *history, uint64_t digest, uint64_t lsn);
 
 /* Sums of these are digests. The entry's value has size bytes. */
-uint64_t history_digest_entry(const struct store_entry *entry, const void *value, uint32_t size);
+uint64_t history_digest_entry(const struct store_entry *entry, const struct xattrs *xattrs,
+			      const void *value, uint32_t size);
 uint64_t history_digest_page(enum store_space space, uint32_t page, const void *bytes,
 			     uint32_t size);
 

@@ -55,6 +55,21 @@ static void fill(uint32_t seed, void *at, uint32_t size)
 	}
 }
 
+/* The list with this number; lengths go up to the longest, since entries then change their buckets. */
+static struct xattrs numbered_list(const struct session *s, uint32_t number)
+{
+	static uint8_t bytes[XATTRS_BYTES_MAX];
+	uint32_t most = xattr_list_max(s->geometry.page_size), len = 0;
+	uint32_t size = number * 97 % (most - (uint32_t)sizeof(struct format_xattr) - 5);
+	uint8_t value[XATTRS_BYTES_MAX];
+
+	memset(value, (int)(number % 251), size);
+	if (number != 0 && xattr_replace(&(struct xattrs){NULL, 0}, "user.n", 6, value, size, bytes,
+					 most, &len) != 0)
+		fail("a list", 0, "");
+	return (struct xattrs){bytes, len};
+}
+
 static uint8_t *buffer(void)
 {
 	static uint8_t bytes[FORMAT_PAGE_MAX];
@@ -76,11 +91,14 @@ static void end(struct session *s)
 
 	for (unsigned id = 0; id < SESSION_IDS; id++) {
 		const struct session_entry *m = &s->ids[id];
+		struct xattrs xattrs;
 
 		if (!m->present)
 			continue;
+		xattrs = numbered_list(s, m->list);
 		fill(m->version, buffer(), s->geometry.value_size);
-		digest += history_digest_entry(&m->entry, buffer(), s->geometry.value_size);
+		digest += history_digest_entry(&m->entry, &xattrs, buffer(),
+					       s->geometry.value_size);
 		ids++;
 	}
 	s->ops++;
@@ -117,6 +135,7 @@ bool session_put(struct session *s, unsigned id)
 		fail("put", err, "");
 	if (m->present && result.ino != m->entry.ino)
 		fail("put", 0, "another number");
+	m->list = m->present ? m->list : 0;
 	m->present = true;
 	m->entry.attr = attr;
 	m->entry.ino = result.ino;
@@ -194,6 +213,25 @@ bool session_set_attr(struct session *s, unsigned id)
 		fail("set_attr", err, "");
 	m->entry.attr.mode = attr.mode;
 	m->entry.attr.mtime_ns = attr.mtime_ns;
+	end(s);
+	return true;
+}
+
+bool session_set_xattrs(struct session *s, unsigned id)
+{
+	struct session_entry *m = &s->ids[id];
+	struct xattrs xattrs;
+	int err;
+
+	if (s->broken || !m->present)
+		return false;
+	s->versions++;
+	m->list = s->versions % 4 == 0 ? 0 : s->versions;
+	xattrs = numbered_list(s, m->list);
+	begin(s);
+	err = store_set_xattrs(s->store, m->entry.id, m->entry.id_len, &xattrs);
+	if (err != 0)
+		fail("set_xattrs", err, "");
 	end(s);
 	return true;
 }

@@ -22,6 +22,7 @@ enum { SESSION_GRAPHS = 64 }; /* publications at most */
 struct session_entry {
 	bool present;
 	uint32_t version;
+	uint32_t list;		  /* its extended attributes, by number; 0: none */
 	struct store_entry entry; /* of the id that it has now */
 };
 
@@ -56,6 +57,8 @@ bool session_put(struct session *s, unsigned id);
 bool session_delete(struct session *s, unsigned id);
 bool session_rename(struct session *s, unsigned from, unsigned to, unsigned flags);
 bool session_set_attr(struct session *s, unsigned id);
+/* Another list of extended attributes, of any length; now and then none. */
+bool session_set_xattrs(struct session *s, unsigned id);
 /* Releases the slot that is dead the longest. */
 bool session_release(struct session *s);
 void session_sync(struct session *s);

@@ -55,8 +55,10 @@ static void step(struct session *s)
 		(void)session_delete(s, below(IDS));
 	else if (r < 66)
 		(void)session_rename(s, below(IDS), below(IDS), below(3));
-	else if (r < 72)
+	else if (r < 70)
 		(void)session_set_attr(s, below(IDS));
+	else if (r < 76)
+		(void)session_set_xattrs(s, below(IDS));
 	else if (r < 86)
 		(void)session_release(s);
 	else if (r < 94)

@@ -25,6 +25,7 @@ enum operation {
 	RENAME,
 	EXCHANGE,
 	SET_ATTR,
+	SET_LIST,
 	RELEASE,
 	SYNC,
 	CHECKPOINT,
@@ -34,7 +35,7 @@ enum operation {
 	OPERATIONS,
 };
 
-static const char letters[] = "npldorxasSCFcK";
+static const char letters[] = "npldorxatsSCFcK";
 
 /* What every sequence begins with: files, and the session and history that go with them. */
 struct base {
@@ -63,6 +64,8 @@ static bool operate(struct session *s, enum operation op)
 		return session_rename(s, 1, 2, STORE_RENAME_EXCHANGE);
 	case SET_ATTR:
 		return session_set_attr(s, 1);
+	case SET_LIST:
+		return session_set_xattrs(s, 1);
 	case RELEASE:
 		return session_release(s);
 	case SYNC:
@@ -88,7 +91,7 @@ static bool operate(struct session *s, enum operation op)
 	return false;
 }
 
-/* A store with two ids to work on and some others, two dead slots, a graph, and a log that counts. */
+/* A store with two ids to work on, with attributes, and some others, two dead slots, a graph, and a log that counts. */
 static void make_base(struct base *base, uint64_t seed)
 {
 	struct session *s = &base->session;
@@ -107,6 +110,8 @@ static void make_base(struct base *base, uint64_t seed)
 	for (unsigned i = 0; i < 6 + seed % 20; i++)
 		if (i != 5 && i != 7)
 			(void)session_put(s, i);
+	for (unsigned i = 0; s->ids[1].list == 0 || s->ids[2].list == 0; i++)
+		(void)session_set_xattrs(s, 1 + i % 2);
 	(void)session_put(s, 1);
 	session_flush(s, false);
 	(void)session_put(s, 2);

@@ -448,9 +448,10 @@ static bool wanted(const char *scene)
 int main(void)
 {
 	static const struct fault_scene scenes[] = {
-		{"closed", 4096, 512, "M O p0 p1 p2 p3 g C", false, "O p0 p4 p5 d1 r26 e34 a5 g C"},
+		{"closed", 4096, 512, "M O p0 p1 p2 t2 p3 t3 g C", false,
+		 "O p0 p4 p5 d1 r26 e34 a5 t5 g C"},
 		{"killed", 4096, 512, "M O p0 p1 p2 p3 c p4 C", false,
-		 "O p0 p5 d1 s c p6 r27 c p0 s a3 c p7 p8 s e34 p1 s p2 A"},
+		 "O p0 p5 d1 s c p6 t6 r27 c p0 s a3 c p7 p8 t7 s e34 p1 t4 s p2 A"},
 		{"packed", 16384, 2048, "M O p0 p1 p2 p3 C", false, "O p4 p5 c p6 p7 d0 s p8 A"},
 	};
 	static const struct fault_scene large = {"large", 16384,
