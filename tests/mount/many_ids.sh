@@ -65,8 +65,9 @@ ok "and read" cmp <(tail -c +$((9 + 1234 * 16)) "$scratch/rows.fbin" | head -c 1
 ls -lU "$V" >/dev/null
 grown=$(($(resident "$daemon") - memory))
 echo "# the daemon has grown by $(megabytes $grown)"
-# A name that the kernel knows costs the daemon a node; pages of the store are in its cache.
-ok "listed with attributes it takes at most 700 bytes an id and 16 MB" \
+# A name that the kernel knows costs the daemon a node; pages of the store are in its cache. The sanitizers
+# keep what is freed, and have memory of their own.
+[ -n "${SAN:-}" ] || ok "listed with attributes it takes at most 700 bytes an id and 16 MB" \
 	test "$grown" -le $((700 * count + 16000000))
 
 begin=$(date +%s%N)
@@ -92,7 +93,7 @@ ok "find -delete of all" find "$V" -type f -delete
 equal "none is left" "" "$(ls -A "$V")"
 grown=$(($(resident "$daemon") - memory))
 echo "# in the end the daemon has grown by $(megabytes $grown)"
-ok "its memory is bounded" test "$grown" -le $((700 * count + 16000000))
+[ -n "${SAN:-}" ] || ok "its memory is bounded" test "$grown" -le $((700 * count + 16000000))
 ok "unmount" unmount_store "$M"
 echo "checked: $listings listings of $count ids, $failed failed"
 tests_end
