@@ -69,7 +69,7 @@ static int vector_attr(struct fs *fs, struct node *node, struct stat *st_out)
 
 	if (inode_loose(fs->inodes, node, &loose)) {
 		fill_vector(&loose.attr, loose.number, loose.size, st_out);
-		st_out->st_nlink = node->named ? 1 : 0;
+		st_out->st_nlink = inode_is_named(fs->inodes, node) ? 1 : 0;
 		return 0;
 	}
 	rc = ann_get(fs->ann, node->name, node->name_len, &entry, NULL);

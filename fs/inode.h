@@ -90,7 +90,7 @@ struct inode_link {
 struct node {
 	uint64_t id; /* its number; of a vector guarded by table lock */
 	enum node_kind kind;
-	bool named;	   /* guarded by names and table lock */
+	bool named;	   /* guarded by table lock; while it is open names is enough to read it */
 	uint32_t opens;	   /* guarded by table lock */
 	uint32_t children; /* guarded by table lock */
 	uint64_t lookups;  /* guarded by table lock; references of the kernel */
@@ -163,6 +163,8 @@ int inode_ref_text(struct inode_table *table, struct node *vector, struct node *
 /* Whether the node is loose; copies what it has then. */
 bool inode_loose(struct inode_table *table, const struct node *node, struct node_loose *loose_out);
 bool inode_is_loose(struct inode_table *table, const struct node *node);
+/* Whether a path leads to it: the last close of a file never written whole takes it away. */
+bool inode_is_named(struct inode_table *table, const struct node *node);
 /* Changes attributes of a loose node; false when it is not loose. mask: enum store_attr_mask. */
 bool inode_set_loose(struct inode_table *table, struct node *node, const struct store_attr *attr,
 		     unsigned mask);

@@ -108,6 +108,16 @@ bool inode_is_loose(struct inode_table *table, const struct node *node)
 	return inode_loose(table, node, &loose);
 }
 
+bool inode_is_named(struct inode_table *table, const struct node *node)
+{
+	bool named;
+
+	pthread_mutex_lock(&table->lock);
+	named = node->named;
+	pthread_mutex_unlock(&table->lock);
+	return named;
+}
+
 static void change_attr(struct store_attr *to, const struct store_attr *from, unsigned mask)
 {
 	if (mask & STORE_ATTR_MODE)
