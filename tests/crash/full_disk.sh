@@ -36,7 +36,7 @@ write_until_full() {
 write_again() {
 	local i
 	for ((i = 0; i < 20; i++)); do
-		echo checkpoint 2>/dev/null >"$mnt/status/control"
+		{ echo checkpoint >"$mnt/status/control"; } 2>"$work/checkpointed"
 		write_for 200 full put || return
 		[ "$n_done" -eq 0 ] || return 0
 		sleep 0.2
@@ -82,7 +82,7 @@ on_a_disk_of() { # KIB
 	remove_on_full_disk
 	room_again
 	write_again
-	judged $? "new vectors after removals: $n_done"
+	judged $? "new vectors after removals: $n_done, $n_refused refused $(cat "$work/checkpointed")"
 	write_until_full
 	judge_all "full again"
 	fill_up
