@@ -342,20 +342,32 @@ int store_slot(struct store *store, uint32_t slot, enum store_slot_state *state_
 	return err;
 }
 
+/* Caller holds the read lock. */
+static int get_live(struct store *store, uint32_t slot, struct slots_entry *entry_out)
+{
+	int err = slots_get(&store->slots, slot, entry_out);
+
+	return err == 0 && entry_out->state != STORE_SLOT_LIVE ? ERR_ABSENT : err;
+}
+
+/* A live slot has an id: invariant of the tables. */
+static int find_live(struct store *store, const struct slots_entry *live, uint32_t slot,
+		     struct store_entry *entry_out)
+{
+	int err = ids_find_slot(&store->ids, live->id_hash, slot, entry_out);
+
+	return err == ERR_ABSENT ? ERR_DAMAGED : err;
+}
+
 int store_slot_entry(struct store *store, uint32_t slot, struct store_entry *entry_out)
 {
 	struct slots_entry entry;
 	int err;
 
 	read_lock(store);
-	err = slots_get(&store->slots, slot, &entry);
-	if (err == 0 && entry.state != STORE_SLOT_LIVE)
-		err = ERR_ABSENT;
-	if (err == 0) {
-		err = ids_find_slot(&store->ids, entry.id_hash, slot, entry_out);
-		if (err == ERR_ABSENT)
-			err = ERR_DAMAGED; /* a live slot has an id: invariant of the tables */
-	}
+	err = get_live(store, slot, &entry);
+	if (err == 0)
+		err = find_live(store, &entry, slot, entry_out);
 	if (err == 0)
 		entry_out->lsn = entry.lsn;
 	read_unlock(store);
@@ -382,13 +394,9 @@ int store_slot_id(struct store *store, uint32_t slot, struct store_entry *entry_
 	int err;
 
 	read_lock(store);
-	err = slots_get(&store->slots, slot, &entry);
-	if (err == 0 && entry.state != STORE_SLOT_LIVE)
-		err = ERR_ABSENT;
+	err = get_live(store, slot, &entry);
 	if (err == 0 && !slot_ids_get(&store->slots.ids, slot, entry_out->id, &entry_out->id_len)) {
-		err = ids_find_slot(&store->ids, entry.id_hash, slot, entry_out);
-		if (err == ERR_ABSENT)
-			err = ERR_DAMAGED;
+		err = find_live(store, &entry, slot, entry_out);
 		if (err == 0 && pager_is_short(store->pager))
 			keep_ids(store, &entry, entry_out);
 	}
