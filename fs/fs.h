@@ -17,6 +17,7 @@
 struct daemon; /* daemon.h */
 struct fuse_session;
 struct handle;	     /* handle.h */
+struct folder;	     /* ops_dir.c */
 struct inode_table;  /* inode.h */
 struct links_recent; /* links.h: answers as folders */
 struct listing;	     /* listing.h: of /vectors, that the kernel keeps */
@@ -56,6 +57,7 @@ struct fs {
 	struct buffered buffered;	 /* what all open files hold, bounded */
 	pthread_mutex_t handles_lock;	 /* a leaf */
 	struct handle *handles;		 /* all that are open; guarded by handles_lock */
+	struct folder *folders;		 /* the open directories; guarded by handles_lock */
 };
 
 #endif

@@ -62,6 +62,7 @@ void fs_release(struct fs *fs)
 	notifier_free(fs->notifier);
 	fs->notifier = NULL;
 	handle_free_all(fs);
+	ops_free_folders(fs);
 	listing_free(fs->listing);
 	fs->listing = NULL;
 	links_recent_free(fs->links);

@@ -12,8 +12,9 @@
 #include "store/mem.h"
 
 struct folder {
-	struct links *links; /* of a folder of links, else NULL; one reference */
-	bool used;	     /* has the use of the listing that the kernel keeps */
+	struct links *links;	     /* of a folder of links, else NULL; one reference */
+	bool used;		     /* has the use of the listing that the kernel keeps */
+	struct folder *next, **back; /* in fs->folders; guarded by handles_lock */
 };
 
 static struct folder *folder_of(const struct fuse_file_info *fi)
@@ -21,10 +22,40 @@ static struct folder *folder_of(const struct fuse_file_info *fi)
 	return (struct folder *)(uintptr_t)fi->fh;
 }
 
-static void folder_free(struct folder *folder)
+static struct folder *folder_new(struct fs *fs)
 {
+	struct folder *folder = mem_zalloc(1, sizeof(*folder));
+
+	if (folder == NULL)
+		return NULL;
+	pthread_mutex_lock(&fs->handles_lock);
+	folder->next = fs->folders;
+	folder->back = &fs->folders;
+	if (folder->next != NULL)
+		folder->next->back = &folder->next;
+	fs->folders = folder;
+	pthread_mutex_unlock(&fs->handles_lock);
+	return folder;
+}
+
+/* Accepts NULL. */
+static void folder_free(struct fs *fs, struct folder *folder)
+{
+	if (folder == NULL)
+		return;
+	pthread_mutex_lock(&fs->handles_lock);
+	*folder->back = folder->next;
+	if (folder->next != NULL)
+		folder->next->back = folder->back;
+	pthread_mutex_unlock(&fs->handles_lock);
 	links_release(folder->links);
 	mem_free(folder);
+}
+
+void ops_free_folders(struct fs *fs)
+{
+	while (fs->folders != NULL)
+		folder_free(fs, fs->folders);
 }
 
 static void choose_cache(struct ops_request *r, struct folder *folder, struct fuse_file_info *fi)
@@ -58,13 +89,13 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	rc = dir_may_enter(r.fs, r.node, &r.call);
 	if (rc == 0)
-		folder = mem_zalloc(1, sizeof(*folder));
+		folder = folder_new(r.fs);
 	if (rc == 0 && folder == NULL)
 		rc = ERR_NOMEM;
 	if (rc == 0 && links_is_folder(r.node))
 		rc = links_open(r.fs, r.node, &r.call, &folder->links);
 	if (rc != 0) {
-		mem_free(folder);
+		folder_free(r.fs, folder);
 		ops_fail(&r, rc);
 		return;
 	}
@@ -74,17 +105,17 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	if (folder->used)
 		listing_forsaken(r.fs->listing);
-	folder_free(folder);
+	folder_free(r.fs, folder);
 }
 
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	const struct fs *fs = fuse_req_userdata(req);
+	struct fs *fs = fuse_req_userdata(req);
 
 	(void)ino;
 	if (folder_of(fi)->used)
 		listing_closed(fs->listing);
-	folder_free(folder_of(fi));
+	folder_free(fs, folder_of(fi));
 	fuse_reply_err(req, 0);
 }
 

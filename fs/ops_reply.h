@@ -60,6 +60,8 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		 struct fuse_file_info *fi);
 
+/* Those that are still open when no request comes any more, as handle_free_all. */
+void ops_free_folders(struct fs *fs);
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		 struct fuse_file_info *fi);

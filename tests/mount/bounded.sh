@@ -238,6 +238,15 @@ work
 ok "fusermount3 -u -z" fusermount3 -u -z "$M"
 idle
 ended "nobody is left" true
+# The kernel drops what it has not told yet: closes of directories, here.
+ok "mount" mount_store "$scratch/s.vecfs" "$M"
+holding again "$M/vectors" 100
+equal "a folder opened 100 times" "100 held, 0 refused" "$said"
+kill -STOP "$daemon"
+let_go
+ok "unmounted before the daemon has heard of any close" fusermount3 -u -z "$M"
+kill -CONT "$daemon"
+ended "and it gives all back" true
 work
 kill -KILL "$daemon"
 idle
