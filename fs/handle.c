@@ -266,8 +266,10 @@ void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool 
 	bool dropped = false;
 
 	waiting_lock(&handle->lock, call, true);
-	if (handle->kind == HANDLE_VECTOR)
+	if (handle->kind == HANDLE_VECTOR) {
 		dropped = handle->vector.dirty && !handle->vector.told;
+		vecfile_closed(fs, handle, 0);
+	}
 	if (dropped && !vecfile_incomplete(fs, &handle->vector, &call->msg))
 		(void)err_set(&call->msg, ERR_INVALID, "what was written last was not committed");
 	if (handle->kind == HANDLE_JSON)
@@ -427,6 +429,8 @@ int handle_flush(struct fs *fs, struct handle *handle, struct call *call)
 		return 0;
 	waiting_lock(&handle->lock, call, false);
 	rc = finish(fs, handle, call);
+	if (handle->kind == HANDLE_VECTOR && call->thread != 0)
+		vecfile_closed(fs, handle, call->thread);
 	if (rc == 0 && handle->vector.unsynced && fs->opts.durability == WAL_CLOSE)
 		rc = sync_content(fs, handle);
 	waiting_unlock(&handle->lock);

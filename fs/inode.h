@@ -11,6 +11,10 @@
  * has been overwritten, it gets another number (2^62 + n) before it is cached again, as if it had
  * been replaced by a rename. The old number becomes an alias of the node.
  *
+ * It also keeps lengths by number, and what it reads from its cache ends there. While a new vector is
+ * written it has the length so far, also for a moment after the store has taken the whole: whoever opens
+ * it in that moment gets another number, too, which has known no other length.
+ *
  * A vector node is `loose` while the store does not hold it: created and not written whole yet, or
  * removed and still open. `named` says that a path leads to it.
  *
@@ -105,7 +109,8 @@ struct node {
 	uint64_t version;     /* guarded by table lock; counts commits since the node was made */
 	uint64_t cached;      /* guarded by table lock; LSN of what the kernel caches, 0 none */
 	uint64_t truncations; /* guarded by table lock; by a path, to 0 */
-	struct node *text;    /* guarded by table lock; its NODE_TEXT, or NULL */
+	bool maybe_short; /* guarded by table lock; stored, and the kernel may have a length of before */
+	struct node *text; /* guarded by table lock; its NODE_TEXT, or NULL */
 
 	/* Below /query; fixed once made, but for the list. */
 	struct query_spec *spec; /* NODE_SPEC */
@@ -186,6 +191,8 @@ uint64_t inode_truncations(struct inode_table *table, const struct node *node);
  */
 enum inode_cache inode_cache(struct inode_table *table, struct node *node, uint64_t id,
 			     uint64_t lsn, bool one_page, uint64_t caller);
+/* The kernel has the length of the whole: the write that came to its end has returned. */
+void inode_length_known(struct inode_table *table, struct node *node);
 /* Whether the kernel may hold content of the node. */
 bool inode_is_cached(struct inode_table *table, const struct node *node);
 /* Its name is gone; loose (taken over, may be NULL) answers stat from now on. Caller: names, writing. */

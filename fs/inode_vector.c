@@ -162,6 +162,7 @@ void inode_committed(struct inode_table *table, struct node *node, uint64_t *ver
 	if (node->loose != NULL && node->named) {
 		mem_free(node->loose);
 		node->loose = NULL;
+		node->maybe_short = node->lookups > 0;
 		table->uncommitted--;
 	}
 	*version_out = ++node->version;
@@ -211,6 +212,7 @@ static void leave_number(struct inode_table *table, struct node *node)
 	inode_table_add(table, node, alias);
 	node->lookups = 0;
 	node->cached = 0;
+	node->maybe_short = false;
 	inode_table_drop(table, alias);
 }
 
@@ -256,8 +258,9 @@ enum inode_cache inode_cache(struct inode_table *table, struct node *node, uint6
 	bool back, other;
 
 	pthread_mutex_lock(&table->lock);
-	back = !one_page && is_back(table, caller);
-	other = id == node->id && !one_page && node->cached != 0 && node->cached != lsn;
+	back = is_back(table, caller);
+	other = id == node->id &&
+		(node->maybe_short || (!one_page && node->cached != 0 && node->cached != lsn));
 	if (other)
 		leave_number(table, node);
 	if (other || id != node->id) {
@@ -271,6 +274,13 @@ enum inode_cache inode_cache(struct inode_table *table, struct node *node, uint6
 		remember_retry(table, caller);
 	pthread_mutex_unlock(&table->lock);
 	return result;
+}
+
+void inode_length_known(struct inode_table *table, struct node *node)
+{
+	pthread_mutex_lock(&table->lock);
+	node->maybe_short = false;
+	pthread_mutex_unlock(&table->lock);
 }
 
 bool inode_is_cached(struct inode_table *table, const struct node *node)

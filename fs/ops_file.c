@@ -383,6 +383,21 @@ static int done_with_attr(struct ops_request *r, const struct stat *st)
 	return 0;
 }
 
+/*
+ * The kernel believes the length of this answer, whatever has happened since. Were it that of an
+ * unfinished vector, who opens the finished one could be given so much of it. So it gets the length of a
+ * whole one, and asks again before it uses it. Returns how long it may keep it.
+ */
+static double finish_size(const struct ops_request *r, struct stat *st)
+{
+	off_t whole = (off_t)attr_vector_size(r->fs);
+
+	if (r->node->kind != NODE_VECTOR || st->st_size >= whole)
+		return ops_attr_timeout(r->node);
+	st->st_size = whole;
+	return 0;
+}
+
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		 struct fuse_file_info *fi)
 {
@@ -411,5 +426,5 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 	if (rc != 0)
 		ops_fail(&r, rc);
 	else
-		fuse_reply_attr(req, &after, ops_attr_timeout(r.node));
+		fuse_reply_attr(req, &after, finish_size(&r, &after));
 }

@@ -198,6 +198,7 @@ static int commit(struct fs *fs, struct handle *handle, bool in_write, struct ca
 		return rc;
 	if (listed)
 		listing_changed(fs, true);
+	file->brought = file->brought || listed;
 	file->fresh = file->dirty = file->patch = false;
 	file->scattered = false;
 	file->low = file->high = 0;
@@ -336,6 +337,7 @@ int vecfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, si
 		offset = file->len;
 	if (offset > limit || len > limit - offset)
 		return too_long(fs, offset + len, &call->msg);
+	file->writer = call->thread;
 	at = (size_t)offset;
 	rc = make_room(fs, handle, at + len, &call->msg);
 	if (rc == 0)
@@ -399,6 +401,17 @@ int vecfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct
 }
 
 /* --- closing --- */
+
+void vecfile_closed(struct fs *fs, struct handle *handle, uint64_t thread)
+{
+	struct vecfile *file = &handle->vector;
+
+	/* Who closes has come back from its own write. Nobody is left in one after the last close. */
+	if (!file->brought || (thread != 0 && thread != file->writer))
+		return;
+	inode_length_known(fs->inodes, handle->node);
+	file->brought = false;
+}
 
 bool vecfile_incomplete(struct fs *fs, const struct vecfile *file, struct err_msg *msg)
 {

@@ -50,6 +50,9 @@ struct vecfile {
 	size_t low, high; /* the piece written since the last commit, unless scattered */
 	bool unsynced;	  /* committed since the last sync */
 	bool told;	  /* a close has already said what is wrong */
+	bool brought; /* the store has the vector from here, and the kernel may not know its length */
+	uint64_t
+		writer; /* the thread that wrote last; the kernel has one write at a time in a file */
 };
 
 /* fresh: the file begins empty. fetch_now: take the stored bytes at once. */
@@ -66,6 +69,8 @@ int vecfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, si
 int vecfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct call *call);
 /* Commits what can be committed; ERR_INVALID with a sentence when it is not a whole vector. */
 int vecfile_finish(struct fs *fs, struct handle *handle, struct call *call);
+/* A descriptor is closed by this thread; 0: the last one. */
+void vecfile_closed(struct fs *fs, struct handle *handle, uint64_t thread);
 /* Whether something would be lost now; says what. */
 bool vecfile_incomplete(struct fs *fs, const struct vecfile *file, struct err_msg *msg);
 

@@ -3,7 +3,7 @@
  *
  *   hammer MOUNT DIM PROCESSES ROUNDS SEED
  *
- * 1. Each process writes, in one step or as text, reads, renames, exchanges, removes,
+ * 1. Each process writes, in one or several steps or as text, reads, renames, exchanges, removes,
  *    lists and asks, all with the same ids. What is read was written by one process, whole.
  * 2. All write one id at the same time; at the end it is what one of them wrote last.
  * 3. Each changes a number of its own in one vector; none of the changes is lost. The first number may
@@ -117,8 +117,7 @@ static int do_one(struct client *client, unsigned draw, const struct mark *mark)
 	case 0:
 	case 1:
 	case 2:
-		/* In one step: docs/design.md, section 8, on lengths beside a rewrite in several. */
-		err = client_put(client, id, mark, 1, false);
+		err = client_put(client, id, mark, 1 + draw % 3, false);
 		return err == 0 ? 0 : complain(id, "put", err);
 	case 3:
 		err = put_text(client, id, mark);
