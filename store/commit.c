@@ -287,41 +287,57 @@ static void merge_attr(struct store_attr *into, const struct store_attr *attr, u
 		into->mtime_ns = attr->mtime_ns;
 }
 
+/* Finds the entry of an id, and what it needs to be replaced. xattrs: as ids_put_at. */
+static int begin_entry(struct store *store, const char *id, size_t id_len,
+		       const struct xattrs *xattrs, struct ids_place *place_out,
+		       struct store_entry *entry_out)
+{
+	int err = ids_locate(&store->ids, id, id_len, place_out);
+
+	if (err == 0)
+		err = room_take(store, ROOM_CHANGE, room_of_put(store));
+	if (err != 0)
+		return err;
+	ids_bucket_entry(place_out->found, entry_out);
+	return ids_reserve_at(&store->ids, id, id_len, place_out, xattrs);
+}
+
+/* Logs what replaces the entry, then does it. */
+static int replace_entry(struct store *store, enum format_record_type type,
+			 const struct wal_part *parts, size_t count, struct ids_place *place,
+			 const struct store_entry *entry, const struct xattrs *xattrs)
+{
+	uint64_t lsn;
+	int err = wal_append(store->wal, type, parts, count, false, &lsn);
+
+	if (err != 0)
+		return log_failed(store, err);
+	commit_lock_tables(store);
+	ids_put_at(&store->ids, place, entry, xattrs);
+	commit_unlock_tables(store, lsn);
+	return 0;
+}
+
 int store_set_attr(struct store *store, const char *id, size_t id_len,
 		   const struct store_attr *attr, unsigned mask)
 {
 	struct format_setattr head = {0};
-	struct wal_part parts[2] = {{&head, sizeof(head)}, {id, id_len}};
+	const struct wal_part parts[2] = {{&head, sizeof(head)}, {id, id_len}};
 	struct store_entry entry = {0};
 	struct ids_place place;
-	uint64_t lsn;
 	int err = begin(store);
 
 	if (err == 0)
-		err = ids_locate(&store->ids, id, id_len, &place);
-	if (err == 0)
-		err = room_take(store, ROOM_CHANGE, room_of_put(store));
+		err = begin_entry(store, id, id_len, NULL, &place, &entry);
 	if (err == 0) {
-		ids_bucket_entry(place.found, &entry);
-		err = ids_reserve_at(&store->ids, id, id_len, &place, NULL);
+		merge_attr(&entry.attr, attr, mask);
+		put_u64(head.mtime_ns, (uint64_t)entry.attr.mtime_ns);
+		put_u32(head.mode, entry.attr.mode);
+		put_u32(head.uid, entry.attr.uid);
+		put_u32(head.gid, entry.attr.gid);
+		put_u32(head.id_length, (uint32_t)id_len);
+		err = replace_entry(store, FORMAT_SETATTR, parts, 2, &place, &entry, NULL);
 	}
-	if (err != 0)
-		goto out;
-	merge_attr(&entry.attr, attr, mask);
-	put_u64(head.mtime_ns, (uint64_t)entry.attr.mtime_ns);
-	put_u32(head.mode, entry.attr.mode);
-	put_u32(head.uid, entry.attr.uid);
-	put_u32(head.gid, entry.attr.gid);
-	put_u32(head.id_length, (uint32_t)id_len);
-	err = wal_append(store->wal, FORMAT_SETATTR, parts, 2, false, &lsn);
-	if (err != 0) {
-		err = log_failed(store, err);
-		goto out;
-	}
-	commit_lock_tables(store);
-	ids_put_at(&store->ids, &place, &entry, NULL);
-	commit_unlock_tables(store, lsn);
-out:
 	end(store);
 	if (err == 0)
 		checkpoint_pressure(store, id_len);
@@ -332,11 +348,10 @@ int store_set_xattrs(struct store *store, const char *id, size_t id_len,
 		     const struct xattrs *xattrs)
 {
 	struct format_setxattr head = {0};
-	struct wal_part parts[3] = {
+	const struct wal_part parts[3] = {
 		{&head, sizeof(head)}, {id, id_len}, {xattrs->bytes, xattrs->len}};
 	struct store_entry entry = {0};
 	struct ids_place place;
-	uint64_t lsn;
 	int err;
 
 	if (xattrs->len > xattr_list_max(store->head.page_size))
@@ -345,26 +360,12 @@ int store_set_xattrs(struct store *store, const char *id, size_t id_len,
 		return ERR_INVALID;
 	err = begin(store);
 	if (err == 0)
-		err = ids_locate(&store->ids, id, id_len, &place);
-	if (err == 0)
-		err = room_take(store, ROOM_CHANGE, room_of_put(store));
+		err = begin_entry(store, id, id_len, xattrs, &place, &entry);
 	if (err == 0) {
-		ids_bucket_entry(place.found, &entry);
-		err = ids_reserve_at(&store->ids, id, id_len, &place, xattrs);
+		put_u32(head.list_length, xattrs->len);
+		put_u32(head.id_length, (uint32_t)id_len);
+		err = replace_entry(store, FORMAT_SETXATTR, parts, 3, &place, &entry, xattrs);
 	}
-	if (err != 0)
-		goto out;
-	put_u32(head.list_length, xattrs->len);
-	put_u32(head.id_length, (uint32_t)id_len);
-	err = wal_append(store->wal, FORMAT_SETXATTR, parts, 3, false, &lsn);
-	if (err != 0) {
-		err = log_failed(store, err);
-		goto out;
-	}
-	commit_lock_tables(store);
-	ids_put_at(&store->ids, &place, &entry, xattrs);
-	commit_unlock_tables(store, lsn);
-out:
 	end(store);
 	if (err == 0)
 		checkpoint_pressure(store, id_len + xattrs->len);
