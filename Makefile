@@ -155,7 +155,7 @@ demo: ## the main job on 60,000 pictures: mount, write, ask, kill, find everythi
 
 .PHONY: bench
 bench: all bench-programs ## all benchmarks
-	$(quiet)for b in $(filter-out %/bench_durability %/bench_disk,$(call programs,$(bench_src))); do echo "== $$b"; $$b || exit 1; done
+	$(quiet)for b in $(filter-out %/bench_durability,$(call programs,$(bench_src))); do echo "== $$b"; $$b || exit 1; done
 	$(quiet)scripts/bench-write
 	$(quiet)$(MAKE) --no-print-directory bench-durability
 
