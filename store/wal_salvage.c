@@ -8,7 +8,8 @@
  *   the salt in the damaged header fits the records   -> they are verified by their hashes
  *   it does not                                       -> a record counts when the one behind it has
  *                                                        the next LSN and names its hash, or when
- *                                                        it ends the segment ("unverified")
+ *                                                        it ends the segment ("unverified"), unless
+ *                                                        a block of it was refused
  *
  * Invariants:
  * 1. LSNs ascend over all that a walk visits, and none is visited that a later segment makes void.
@@ -66,6 +67,21 @@ static bool get_frame(const uint8_t *bytes, size_t available, struct frame *fram
 	return true;
 }
 
+/* Whether one of a record's blocks is all zeros, as those that the device refuses are. */
+static bool has_gap(const uint8_t *bytes, uint64_t offset, uint32_t size)
+{
+	uint32_t part;
+
+	for (uint32_t at = 0; at < size; at += part) {
+		part = FORMAT_BLOCK - (uint32_t)((offset + at) % FORMAT_BLOCK);
+		if (part > size - at)
+			part = size - at;
+		if (all_zero(bytes + at, part))
+			return true;
+	}
+	return false;
+}
+
 /* The record at offset, when what follows it confirms its hash. */
 static int get_chained(struct wal_read *window, const struct segment *segment, uint64_t offset,
 		       struct wal_record *record_out, bool *found_out)
@@ -86,8 +102,10 @@ static int get_chained(struct wal_read *window, const struct segment *segment, u
 			     (!get_frame(bytes, available, &next) || next.lsn != frame.lsn + 1 ||
 			      next.prev_hash != frame.hash))
 		return 0;
+	/* the window may have moved, and the device may refuse now what it gave before */
 	err = wal_read_at(window, offset, &bytes, &available);
-	if (err != 0 || available < frame.size)
+	if (err != 0 || !get_frame(bytes, available, &next) || next.hash != frame.hash ||
+	    (window->refused && has_gap(bytes, offset, frame.size)))
 		return err;
 	at = (const struct format_record *)bytes;
 	*record_out = (struct wal_record){.seq = segment->header.seq,
