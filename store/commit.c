@@ -32,6 +32,15 @@ static void end(struct store *store)
 	(void)pthread_mutex_unlock(&store->commit_lock);
 }
 
+/* Room for a change of one entry. place: as ids_locate filled it; xattrs: as for ids_reserve_at. */
+static int take_room(struct store *store, enum room_use use, const struct ids_place *place,
+		     size_t len, const struct xattrs *xattrs)
+{
+	uint64_t index = ids_reserve_pages(&store->ids, place, len, xattrs);
+
+	return room_take(store, use, room_of_put(store, index));
+}
+
 /* The log refused: after anything but a full disk nothing more may be written. */
 static int log_failed(struct store *store, int err)
 {
@@ -142,7 +151,7 @@ int store_put(struct store *store, const char *id, size_t id_len, const void *va
 	if (err == 0)
 		err = make_entry(store, id, id_len, attr, flags, &entry, &place, &result.old_slot);
 	if (err == 0)
-		err = room_take(store, ROOM_PUT, room_of_put(store));
+		err = take_room(store, ROOM_PUT, &place, id_len, NULL);
 	if (err == 0)
 		err = take_slot(store, &entry, &place, result.old_slot, value);
 	if (err != 0)
@@ -210,6 +219,26 @@ out:
 	return err;
 }
 
+/* Each end may get the list of the other, which can be longer. What cannot be read is said later. */
+static int take_room_to_rename(struct store *store, const struct store_entry *from,
+			       const struct store_entry *to, bool exchange)
+{
+	struct ids_place from_place, to_place;
+	struct xattrs xattrs = {NULL, 0};
+	uint64_t index = 0;
+
+	(void)ids_locate(&store->ids, from->id, from->id_len, &from_place);
+	(void)ids_locate(&store->ids, to->id, to->id_len, &to_place);
+	if (exchange && to_place.found != NULL) {
+		xattrs = ids_bucket_xattrs(to_place.found);
+		index = ids_reserve_pages(&store->ids, &from_place, from->id_len, &xattrs);
+	}
+	if (from_place.found != NULL)
+		xattrs = ids_bucket_xattrs(from_place.found);
+	index += ids_reserve_pages(&store->ids, &to_place, to->id_len, &xattrs);
+	return room_take(store, ROOM_CHANGE, room_of_put(store, index));
+}
+
 static int log_rename(struct store *store, const struct store_entry *from,
 		      const struct store_entry *to, bool exchange, uint64_t *lsn_out)
 {
@@ -246,7 +275,7 @@ int store_rename(struct store *store, const char *from_id, size_t from_len, cons
 		goto out;
 	}
 	if (err == 0)
-		err = room_take(store, ROOM_CHANGE, room_of_put(store));
+		err = take_room_to_rename(store, &from, &to, exchange);
 	if (err == 0)
 		err = commit_prepare_rename(store, &from, &to, flags, &exists, &xattrs);
 	if (err != 0)
@@ -295,7 +324,7 @@ static int begin_entry(struct store *store, const char *id, size_t id_len,
 	int err = ids_locate(&store->ids, id, id_len, place_out);
 
 	if (err == 0)
-		err = room_take(store, ROOM_CHANGE, room_of_put(store));
+		err = take_room(store, ROOM_CHANGE, place_out, id_len, xattrs);
 	if (err != 0)
 		return err;
 	ids_bucket_entry(place_out->found, entry_out);

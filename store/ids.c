@@ -280,6 +280,31 @@ int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place
 	return err;
 }
 
+uint64_t ids_reserve_pages(const struct ids *ids, const struct ids_place *place, size_t len,
+			   const struct xattrs *xattrs)
+{
+	uint32_t page_size = ids->pager->page_size, was, depth, growth, room;
+	uint64_t entries = 0;
+
+	if (place->page == NULL)
+		return 2; /* the first of the directory, and of the buckets; or nothing will work */
+	was = depth = ids_bucket_depth(place->page);
+	growth = ids_bucket_growth(place->found, len, xattrs);
+	room = ids_bucket_room(place->page, page_size);
+	/* as ids_reserve_at splits, until it has room or gives up */
+	while (room < growth &&
+	       (depth < ids->depth ||
+		(depth < DEPTH_MAX && (1u << depth) / SPREAD <= ids->buckets + (depth - was)))) {
+		depth++;
+		room = ids_bucket_room_at(place->page, page_size, place->hash, depth);
+	}
+	if (depth > ids->depth)
+		entries = (uint64_t)1 << depth;
+	else if (depth > was)
+		entries = (uint64_t)1 << (ids->depth - was);
+	return 1 + (depth - was) + (entries * 4 + page_size - 1) / page_size;
+}
+
 int ids_reserve(struct ids *ids, const char *id, size_t len, const struct xattrs *xattrs)
 {
 	struct ids_place place = {.hash = ids_hash(ids, id, len)};

@@ -75,6 +75,9 @@ int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint
  */
 int ids_reserve_at(struct ids *ids, const char *id, size_t len, struct ids_place *place,
 		   const struct xattrs *xattrs);
+/* Pages that ids_reserve_at changes at most. place: as ids_locate filled it, whatever it returned. */
+uint64_t ids_reserve_pages(const struct ids *ids, const struct ids_place *place, size_t len,
+			   const struct xattrs *xattrs);
 /*
  * These follow ids_reserve_at for their place, under lock exclusively, and cannot fail. ids_put_at
  * replaces or adds (entry->id is the key; lsn is not kept), with the same xattrs, which are not those

@@ -126,6 +126,17 @@ uint32_t ids_bucket_room(const uint8_t *page, uint32_t page_size)
 	       entry_count(page) * TAG_SIZE;
 }
 
+uint32_t ids_bucket_room_at(const uint8_t *page, uint32_t page_size, uint64_t hash, uint32_t depth)
+{
+	uint32_t room = page_size - (uint32_t)sizeof(struct format_bucket);
+	const struct format_entry *entry;
+
+	for (uint32_t at = 0; (entry = ids_bucket_next(page, &at)) != NULL;)
+		if ((get_u64(entry->hash) ^ hash) >> (64 - depth) == 0)
+			room -= get_u16(entry->length) + TAG_SIZE;
+	return room;
+}
+
 void ids_bucket_format(void *page, uint32_t page_size, uint32_t depth)
 {
 	struct format_bucket *bucket = page;

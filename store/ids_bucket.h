@@ -23,6 +23,8 @@ bool ids_bucket_valid(const uint8_t *page, uint32_t page_size);
 uint32_t ids_bucket_depth(const uint8_t *page);
 /* Bytes for more entries. */
 uint32_t ids_bucket_room(const uint8_t *page, uint32_t page_size);
+/* The same in the half, quarter, ... that holds this hash, when splits have made the depth this, not 0. */
+uint32_t ids_bucket_room_at(const uint8_t *page, uint32_t page_size, uint64_t hash, uint32_t depth);
 /* Bytes an entry with an id of this length takes, with its tag and no extended attributes. */
 uint32_t ids_bucket_entry_size(size_t id_len);
 /*

@@ -201,13 +201,15 @@ int room_take(struct store *store, enum room_use use, uint64_t pages)
 	return err;
 }
 
-uint64_t room_of_put(struct store *store)
+uint64_t room_of_put(struct store *store, uint64_t index)
 {
 	uint64_t size = atomic_load(&store->slots.value_size), page = store->head.page_size;
 	uint64_t directory = atomic_load(&store->pager->spaces[FORMAT_SPACE_DIR].pages);
 
-	/* the value; two slot entries; a bucket, and what splitting it changes */
-	return (size + page - 1) / page + 2 + 3 + 2 * directory;
+	/* a bucket, and what splitting it once changes; long entries may split it more than once */
+	if (index < 3 + 2 * directory)
+		index = 3 + 2 * directory;
+	return (size + page - 1) / page + 2 + index; /* the value; two slot entries */
 }
 
 /* Blocks are free only after the checkpoint after the one that replaced them. */
@@ -228,7 +230,8 @@ bool room_is_tight(struct store *store, bool put)
 	if (wal_is_tight(store->wal, !put))
 		return true;
 	(void)pthread_mutex_lock(&room->lock);
-	err = cover(store, needed(store, put ? room_of_put(store) : 0) + rest * page_blocks(store));
+	err = cover(store,
+		    needed(store, put ? room_of_put(store, 0) : 0) + rest * page_blocks(store));
 	(void)pthread_mutex_unlock(&room->lock);
 	return err != 0;
 }

@@ -58,8 +58,11 @@ void room_cut(struct store *store, uint64_t blocks, uint64_t had_blocks);
  * graph checkpoint_lock.
  */
 int room_take(struct store *store, enum room_use use, uint64_t pages);
-/* Pages that a put of a value may change at most. commit_lock held. */
-uint64_t room_of_put(struct store *store);
+/*
+ * Pages that a put of a value may change at most. index: those of the id index as ids_reserve_pages
+ * says; 0: as usual. commit_lock held.
+ */
+uint64_t room_of_put(struct store *store, uint64_t index);
 /*
  * Should a put, or else a deletion or change, wait for a checkpoint first? True when a put would be
  * refused, or half of the rest is used up, and a checkpoint would give blocks back. Any thread.

@@ -1,9 +1,10 @@
 /*
  * test_store_ids.c - the id index against an array: random puts and removals on small pages (many
- * splits), look-ups by id and slot, listings that begin anywhere.
+ * splits), look-ups by id and slot, listings that begin anywhere; what a change will need.
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -218,12 +219,70 @@ static void test_full_bucket(void **state)
 	end(&w);
 }
 
+/* What is in memory is on disk. */
+static void clean(struct world *w)
+{
+	struct format_root roots[FORMAT_SPACES];
+
+	pager_freeze(w->pager, PAGER_META);
+	assert_int_equal(pager_write_frozen(w->pager, PAGER_META), 0);
+	assert_int_equal(pager_write_maps(w->pager, PAGER_META, roots), 0);
+	pager_published(w->pager, PAGER_META);
+	pager_age(w->pager);
+}
+
+/* The next id of which the hash begins with 16 zeros. */
+static void alike(struct world *w, uint32_t *number, struct store_entry *entry)
+{
+	do
+		name((*number)++, entry);
+	while (ids_hash(&w->ids, entry->id, entry->id_len) >> 48 != 0);
+}
+
+/* Few entries with long lists, the last of which part late: the directory doubles several times for one. */
+static void test_pages_foretold(void **state)
+{
+	static const uint8_t zeros[512];
+	uint32_t exact = 0, deep = 0, number = IDS;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	for (uint32_t i = 0; i < IDS; i++) {
+		struct xattrs list = {zeros, (uint32_t)sizeof(zeros) - i % 40};
+		uint32_t depth = w.ids.depth;
+		struct store_entry entry;
+		struct ids_place place;
+		uint64_t foretold, changed;
+
+		clean(&w);
+		name(i, &entry);
+		if (i >= IDS - 12)
+			alike(&w, &number, &entry);
+		assert_int_equal(ids_locate(&w.ids, entry.id, entry.id_len, &place), ERR_ABSENT);
+		foretold = ids_reserve_pages(&w.ids, &place, entry.id_len, &list);
+		assert_int_equal(ids_reserve_at(&w.ids, entry.id, entry.id_len, &place, &list), 0);
+		changed = atomic_load(&w.pager->groups[PAGER_META].dirty_bytes) / 4096;
+		assert_true(changed <= foretold);
+		exact += changed == foretold;
+		deep += w.ids.depth > depth + 1;
+		(void)pthread_rwlock_wrlock(&w.ids.lock);
+		ids_put_at(&w.ids, &place, &entry, &list);
+		(void)pthread_rwlock_unlock(&w.ids.lock);
+	}
+	print_message("of %u changes %u foretold exactly, %u with more than one doubling\n", IDS,
+		      (unsigned)exact, (unsigned)deep);
+	assert_true(exact > 100 && deep > 0);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_an_array),
 		cmocka_unit_test(test_full_bucket),
 		cmocka_unit_test(test_order_is_stable),
+		cmocka_unit_test(test_pages_foretold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

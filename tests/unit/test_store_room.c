@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "store/base.h"
+#include "store/format.h"
 #include "store/mem.h"
 #include "store/store.h"
 #include "store/store_private.h"
@@ -269,13 +271,89 @@ static void test_no_promises(void **state)
 	io_mem_free(w.medium);
 }
 
+/* --- a directory that doubles more than once --- */
+
+enum { ALIKE = 8, ALIKE_BITS = 15, LIST = 480 };
+
+/* The nth id of which the hash begins as that of the first. */
+static size_t alike(struct world *w, uint32_t *next, char name_out[32])
+{
+	const char first[] = "alike";
+	uint64_t want = ids_hash(&w->store->ids, first, sizeof(first) - 1) >> (64 - ALIKE_BITS);
+	size_t len;
+
+	do
+		len = (size_t)sprintf(name_out, "alike-%u", (unsigned)(*next)++);
+	while (ids_hash(&w->store->ids, name_out, len) >> (64 - ALIKE_BITS) != want);
+	return len;
+}
+
+static int set_list(struct world *w, const char *name, size_t len)
+{
+	uint8_t bytes[LIST] = {0};
+	struct format_xattr *head = (struct format_xattr *)bytes;
+	struct xattrs list = {bytes, LIST};
+
+	head->name_length[0] = 6;
+	put_u16(head->value_length, LIST - sizeof(*head) - 6);
+	memcpy(bytes + sizeof(*head), "user.a", 6);
+	return store_set_xattrs(w->store, name, len, &list);
+}
+
+/*
+ * A bucket full of long lists whose ids part late: with one more list the directory is many times as
+ * long.
+ */
+static void test_deep_split(void **state)
+{
+	struct store_attr attr = {.mode = 0600};
+	uint32_t value[WORDS] = {0}, next = 0, n;
+	char names[ALIKE][32];
+	size_t lens[ALIKE];
+	struct world w;
+	int err;
+
+	(void)state;
+	start(&w, 4096, 8 << 20);
+	for (n = 0; n < 6000; n++) {
+		checkpoint_if_tight(&w, true);
+		assert_int_equal(put(&w, n), 0);
+	}
+	for (uint32_t i = 0; i < ALIKE; i++) {
+		lens[i] = alike(&w, &next, names[i]);
+		assert_int_equal(store_put(w.store, names[i], lens[i], value, sizeof(value), &attr,
+					   0, NULL, NULL, NULL),
+				 0);
+		if (i + 1 < ALIKE)
+			assert_int_equal(set_list(&w, names[i], lens[i]), 0);
+	}
+	n = fill_up(&w, n);
+	assert_true(w.store->ids.depth < ALIKE_BITS);
+	err = set_list(&w, names[ALIKE - 1], lens[ALIKE - 1]);
+	if (err != ERR_FULL)
+		assert_int_equal(err, 0);
+	/* refused or accepted: what is there finds its place, and the rest is untouched */
+	assert_int_equal(room_take(w.store, ROOM_CHANGE, 0), 0);
+	assert_int_equal(store_checkpoint(w.store), 0);
+	assert_int_equal(store_checkpoint(w.store), 0);
+	for (uint32_t id = 0; id < n; id++) {
+		checkpoint_if_tight(&w, false);
+		assert_int_equal(delete (&w, id), 0);
+	}
+	assert_int_equal(store_checkpoint(w.store), 0);
+	assert_int_equal(store_checkpoint(w.store), 0);
+	assert_int_equal(set_list(&w, names[ALIKE - 1], lens[ALIKE - 1]), 0);
+	verify(&w, n);
+	kill_store(&w);
+	io_mem_free(w.medium);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_full_medium),
-		cmocka_unit_test(test_filled_by_others),
-		cmocka_unit_test(test_graph_gives_way),
-		cmocka_unit_test(test_no_promises),
+		cmocka_unit_test(test_full_medium),	cmocka_unit_test(test_filled_by_others),
+		cmocka_unit_test(test_graph_gives_way), cmocka_unit_test(test_no_promises),
+		cmocka_unit_test(test_deep_split),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
