@@ -115,12 +115,19 @@ fi
 cat >"$work/fstab" <<END
 $work/s $mnt fuse.vecfs noauto,nofail,_netdev,x-systemd.automount,dim=2,durability=close 0 0
 END
+ln -s . "$work/way"
+cat >"$work/fstab-all" <<END
+$work/s $mnt fuse.vecfs defaults,nofail 0 0
+$work/way/blank\040s $work/way/mnt2 fuse.vecfs defaults,nofail 0 0
+END
+mkdir "$work/mnt2"
 cat >"$work/inside" <<'END'
 set -uo pipefail
 root=$1 work=$2 mnt=$3 helper=$4
+our_daemons() { pgrep -f -- "vecfs.*$work/(s|way/blank s|blank s) " | sort | xargs; }
 wait_end() {
 	for ((i = 0; i < 200; i++)); do
-		[ -n "$(pgrep -f -- "vecfs.*$work/s")" ] || return 0
+		[ -n "$(our_daemons)" ] || return 0
 		sleep 0.05
 	done
 }
@@ -150,6 +157,21 @@ umount "$mnt" && wait_end
 mount -T "$work/fstab" "$mnt" && grep -q '"durability": "close"' "$mnt/status/config"
 say $? "mount by a line of fstab"
 umount "$mnt" && wait_end
+for ((i = 0; i < 2; i++)); do # the second finds all mounted and does nothing
+	said=$(mount -a -T "$work/fstab-all" 2>&1)
+	say $? "mount -a: $said"
+	pids=$(our_daemons)
+	[ "$(wc -w <<<"$pids")" -eq 2 ] && [ "$pids" = "${before:-$pids}" ]
+	say $? "mount -a: two daemons, and they stay: $pids, before ${before:-none}"
+	before=$pids
+	[ -e "$mnt/vectors/one" ] && [ -d "$work/mnt2/vectors" ]
+	say $? "mount -a: both stores are there"
+	[ "$(grep -c "$work" /proc/self/mountinfo)" = "${mounts:-$(grep -c "$work" /proc/self/mountinfo)}" ]
+	say $? "mount -a: nothing is mounted twice"
+	mounts=$(grep -c "$work" /proc/self/mountinfo)
+done
+umount "$mnt" && umount "$work/mnt2" && wait_end && [ ! -e "$mnt/vectors" ]
+say $? "umount of both"
 ! mount -t fuse.vecfs "$work/s" "$mnt" -o colour=red 2>"$work/refused" && grep -q colour "$work/refused"
 say $? "an option nobody knows is named"
 END
