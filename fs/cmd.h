@@ -41,12 +41,14 @@ int cmd_explain_busy(const char *path, int rc, struct err_msg *msg);
 
 /*
  * Progress of long work, for store_progress: a line on stderr that is written over, when stderr is a
- * terminal. Zeroed and with terminal set before its use.
+ * terminal that can do so. It is cut to the terminal's width. Zeroed and with terminal set, from
+ * cmd_has_terminal, before its use.
  */
 struct cmd_progress {
 	bool terminal;
 	bool line_is_open; /* a line stands there */
 };
+bool cmd_has_terminal(void);
 void cmd_show_progress(struct cmd_progress *progress, const char *what, uint64_t done,
 		       uint64_t total);
 /* The same as a bar, for share 0 ... 1, with a text behind it. */

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "ann/ann.h"
 #include "store/base.h"
@@ -68,7 +67,7 @@ static void show_summary(const char *path, const struct store_check_report *repo
 int cmd_check(int argc, char **argv)
 {
 	static const struct store_judge judge = {.value_bad = is_bad, .id_bad = is_bad_id};
-	struct cmd_progress progress = {.terminal = isatty(STDERR_FILENO) != 0};
+	struct cmd_progress progress = {.terminal = cmd_has_terminal()};
 	struct store_check_report report = {0};
 	struct store_io *io = NULL;
 	struct err_msg msg = {{0}};

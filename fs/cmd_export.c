@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "ann/ann.h"
 #include "fs/cmd_file.h"
@@ -260,7 +259,7 @@ static int export_all(struct export *export, struct err_msg *msg)
 
 int cmd_export(int argc, char **argv)
 {
-	struct export export = {.progress = {.terminal = isatty(STDERR_FILENO) != 0}};
+	struct export export = {.progress = {.terminal = cmd_has_terminal()}};
 	struct err_msg msg = {{0}};
 	int rc = parse(argc, argv, &export);
 

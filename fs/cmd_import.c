@@ -256,7 +256,7 @@ static int import_all(struct import *import, struct err_msg *msg)
 
 int cmd_import(int argc, char **argv)
 {
-	struct import import = {.progress = {.terminal = isatty(STDERR_FILENO) != 0}};
+	struct import import = {.progress = {.terminal = cmd_has_terminal()}};
 	struct err_msg msg = {{0}};
 	int n = 0;
 	int rc = parse(argc, argv, &n, &import.ids_path);

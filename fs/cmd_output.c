@@ -76,7 +76,7 @@ int cmd_output_prepare(struct cmd_output *output, const char *path, struct err_m
 	int rc;
 
 	memset(output, 0, sizeof(*output));
-	output->progress.terminal = isatty(STDERR_FILENO) != 0;
+	output->progress.terminal = cmd_has_terminal();
 	rc = mount_point_resolve(path, &output->path, msg);
 	if (rc != 0)
 		return rc;

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "fs/text.h"
 #include "store/base.h"
@@ -260,7 +259,7 @@ int cmd_wal(int argc, char **argv)
 {
 	struct wal_report report = {0};
 	struct store_head head = {0};
-	struct counts counts = {.progress = {.terminal = isatty(STDERR_FILENO) != 0}};
+	struct counts counts = {.progress = {.terminal = cmd_has_terminal()}};
 	struct store_io *io = NULL;
 	struct err_msg msg = {{0}};
 	const char *path;
