@@ -28,8 +28,9 @@ static const char help[] =
 	"\n"
 	"Writes all vectors of a store that is not mounted, as float32, and their ids, a line each, into\n"
 	"OUT.ids. Both appear whole and durable or not at all; files that exist are not overwritten. vecfs\n"
-	"import reads them back. STORE is not changed. Exit code: 0 done, 4 STORE is damaged (vecfs recover\n"
-	"saves the rest), 8 could not run.\n"
+	"import reads them back. Modes, owners, times and user.* attributes have no place in them: rsync -aX\n"
+	"between two mounts brings these too. STORE is not changed. Exit code: 0 done, 4 STORE is damaged\n"
+	"(vecfs recover saves the rest), 8 could not run.\n"
 	"\n"
 	"  --force           overwrite\n";
 

@@ -243,4 +243,27 @@ equal "and the kernel asks for none" 0 $(($(requests getxattr) - before))
 ok "unmounting" unmount_store "$M"
 ok "mounting again" mount_store "$store" "$M"
 same "they have stayed" "$V/a"
+chmod 604 "$V/a"
+ok "unmounting" unmount_store "$M"
+
+# --- import and export know of vectors alone ---
+
+perl -e 'print pack "V2f<8", 2, 4, 1 .. 8' >"$scratch/rows.fbin"
+printf 'a\nimported\n' >"$scratch/ids"
+ok "import" "$program" import "$store" "$scratch/rows.fbin" --ids="$scratch/ids"
+ok "export" "$program" export "$store" "$scratch/out.fbin"
+ok "a new store" "$program" mkfs "$scratch/moved"
+ok "import of what was exported" "$program" import "$scratch/moved" "$scratch/out.fbin" --ids="$scratch/out.ids"
+ok "mounting again" mount_store "$store" "$M"
+equal "an import over a vector" "1 2 3 4 604" "$(numbers "$V/a") $(stat -c %a "$V/a")"
+same "keeps its attributes" "$V/a"
+equal "a new one has none" "" "$(names "$V/imported")"
+ok "unmounting" unmount_store "$M"
+ok "mounting the other" mount_store "$scratch/moved" "$M"
+equal "they have not come along" "1 2 3 4 " "$(numbers "$V/a") $(names "$V/a")"
+ok "unmounting" unmount_store "$M"
+for command in import export; do
+	"$program" $command --help >"$scratch/help"
+	contains "$command says so" 'attributes' "$scratch/help"
+done
 tests_end
