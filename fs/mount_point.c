@@ -107,13 +107,44 @@ int mount_point_check_apart(const char *store, const char *mountpoint, struct er
 	return 0;
 }
 
+/*
+ * Whether a file that is made beside the store for its owner alone is shown as writable by others: the
+ * file system has no modes, and shows all files alike. False when none can be made.
+ */
+static bool has_no_modes(const char *store)
+{
+	static const char end[] = "-probe.XXXXXX";
+	char path[PATH_MAX + sizeof(end)];
+	struct stat st = {0};
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s%s", store, end);
+	fd = mkstemp(path);
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) != 0)
+		st.st_mode = 0;
+	(void)close(fd);    /* nothing was written */
+	(void)unlink(path); /* of a name that was made here */
+	return (st.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
 int mount_point_check_store(const char *store, struct err_msg *msg)
 {
-	struct stat st;
+	struct stat st = {0};
+	bool there = stat(store, &st) == 0;
 
-	if (stat(store, &st) != 0 || !S_ISREG(st.st_mode) ||
-	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+	if (there && (!S_ISREG(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) == 0))
 		return 0; /* what else is wrong with it, opening says */
+	if (has_no_modes(store))
+		return err_set(
+			msg, ERR_PERMISSION,
+			"the store %s: others may write to it, as its file system keeps no modes "
+			"and lets others write to all files there; mount that file system with "
+			"umask=077, move the store to another, or mount it with ro",
+			store);
+	if (!there)
+		return 0;
 	return err_set(msg, ERR_PERMISSION,
 		       "the store %s has mode %04o, so that others may write to it; expected its "
 		       "owner alone: chmod go-w it, or mount it with ro",

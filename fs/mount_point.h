@@ -19,7 +19,10 @@ int mount_point_resolve(const char *path, char **path_out, struct err_msg *msg);
 
 /* Both absolute. ERR_INVALID when the store lies in the directory the mount would cover. */
 int mount_point_check_apart(const char *store, const char *mountpoint, struct err_msg *msg);
-/* ERR_PERMISSION when others than its owner may write to the store's file. It need not exist. */
+/*
+ * ERR_PERMISSION when others than its owner may write to the store's file, or may as soon as it is
+ * made. It need not exist.
+ */
 int mount_point_check_store(const char *store, struct err_msg *msg);
 
 /*

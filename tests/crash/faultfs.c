@@ -1,8 +1,9 @@
 /*
  * faultfs.c - a FUSE file system that passes everything through to a folder, but fails where told.
  *
- *   faultfs FOLDER MOUNTPOINT RULES
+ *   faultfs FOLDER MOUNTPOINT RULES [OPTIONS]
  *
+ * OPTIONS are those of libfuse, such as umask=0: every file has mode 0777, as where none is kept.
  * RULES is a file outside, read again when it changed; without it nothing fails. A line is a rule:
  *
  *   OPERATION NAME FROM TO RESULT TIMES
@@ -368,17 +369,19 @@ static const struct fuse_operations operations = {
 
 int main(int argc, char **argv)
 {
-	char *args[] = {argv[0], argc == 4 ? argv[2] : NULL, (char[]){"-f"}, NULL};
+	char *args[6] = {argv[0], NULL, (char[]){"-f"}, (char[]){"-o"}, NULL, NULL};
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: faultfs FOLDER MOUNTPOINT RULES\n");
+	if (argc != 4 && argc != 5) {
+		fprintf(stderr, "usage: faultfs FOLDER MOUNTPOINT RULES [OPTIONS]\n");
 		return 2;
 	}
+	args[1] = argv[2];
+	args[4] = argv[argc - 1];
 	faults.path = argv[3];
 	faults.folder = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (faults.folder < 0) {
 		perror(argv[1]);
 		return 1;
 	}
-	return fuse_main(3, args, &operations, NULL);
+	return fuse_main(argc == 5 ? 5 : 3, args, &operations, NULL);
 }

@@ -53,4 +53,42 @@ ok "unmount" unmount_store "$M"
 chmod go-w "$store"
 ok "it is when others may only read" mount_store "$store" "$M"
 ok "unmount" unmount_store "$M"
+
+# Where the file system shows every file as writable by all, chmod would not help.
+D=$scratch/disk
+mkdir "$D" "$scratch/folder"
+no_modes() { # WHAT FOLDER: where to put a file, so that it is in $D
+	refused "$1: no store is made that everybody may write to" "umask=077" "$program" "$D/s.vecfs" "$M"
+	equal "$1: nor anything else" "" "$(ls -A "$D")"
+	cp "$store" "$2/s.vecfs"
+	chmod go-w "$D/s.vecfs" 2>/dev/null
+	refused "$1: a store that is there is not mounted" "umask=077" "$program" "$D/s.vecfs" "$M"
+	equal "$1: and stays alone" s.vecfs "$(ls -A "$D")"
+	ok "$1: but read" mount_store "$D/s.vecfs" "$M" ro
+	ok "unmount" unmount_store "$M"
+}
+faultfs() { # OPTIONS
+	"$BUILD/tests/crash/faultfs" "$scratch/folder" "$D" "$scratch/none" "$1" 2>/dev/null &
+	background+=($!)
+	ok "a file system with $1" soon mountpoint -q "$D"
+}
+faultfs umask=0
+no_modes "no modes" "$scratch/folder"
+ok "unmounted" fusermount3 -u "$D"
+faultfs umask=077
+ok "with umask=077 it works" mount_store "$D/s.vecfs" "$M"
+equal "the vector is there" "1 2" "$(numbers "$M/vectors/a")"
+ok "unmount" unmount_store "$M"
+ok "unmounted" fusermount3 -u "$D"
+if [ "$(id -u)" -eq 0 ] && command -v mkfs.vfat >/dev/null && truncate -s 64M "$scratch/image" &&
+	mkfs.vfat "$scratch/image" >/dev/null && mount -o loop,umask=0 "$scratch/image" "$D" 2>/dev/null; then
+	no_modes vfat "$D"
+	umount "$D"
+	mount -o loop,umask=077 "$scratch/image" "$D"
+	ok "vfat: with umask=077 it works" mount_store "$D/s.vecfs" "$M"
+	ok "unmount" unmount_store "$M"
+	umount "$D"
+else
+	echo "# no vfat can be made and mounted: skipped"
+fi
 tests_end
