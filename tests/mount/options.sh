@@ -73,6 +73,11 @@ cmp -s "$mnt/vectors/a" <(printf '\0\0\200\077\0\0\0\100')
 check $? "and can be read"
 unmounted "$mnt"
 
+mounted "$work/s" "$mnt" -o NoFail,_NETDEV,Cache=17M,code_bits=8,X-systemd.requires=network.target
+grep -q '"cache_bytes": 17825792' "$mnt/status/config" && grep -q '"code_bits": 8' "$mnt/status/config"
+check $? "names of options in capitals, and with _ for -"
+unmounted "$mnt"
+
 mounted "$work/com,ma s" "$mnt" --cache=16M --effort=77 --threads=1 --code-bits=8 --durability=close
 findmnt -n -o SOURCE --target "$mnt" | grep -qx "$work/com,ma s"
 check $? "a comma and a space in the name of the store"

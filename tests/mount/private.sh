@@ -91,4 +91,42 @@ if [ "$(id -u)" -eq 0 ] && command -v mkfs.vfat >/dev/null && truncate -s 64M "$
 else
 	echo "# no vfat can be made and mounted: skipped"
 fi
+
+# Mounted by somebody else than root, where everybody may use /dev/fuse: in a mount namespace of its own.
+cat >"$scratch/inside" <<'END'
+mount -t tmpfs -o mode=755 none /mnt && mknod -m 666 /mnt/fuse c 10 229 &&
+	mount --bind /mnt/fuse /dev/fuse || exit 77
+nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+say() { if [ "$1" -eq 0 ]; then echo "ok - $2"; else echo "not ok - $2"; fi; }
+cp "$1" /mnt/vecfs
+mkdir /mnt/n /mnt/n/m
+chown 65534:65534 /mnt/n /mnt/n/m
+cd /mnt/n || exit 1
+if ! grep -qx user_allow_other /etc/fuse.conf 2>/dev/null; then
+	said=$(nobody /mnt/vecfs t m -o allow_other 2>&1)
+	[ $? -eq 1 ] && [[ $said == *"user_allow_other"*"/etc/fuse.conf"* ]]
+	say $? "a user may not let others in, and hears what to do: $said"
+fi
+nobody /mnt/vecfs s m -o dim=1,metric=l2
+say $? "a user mounts"
+nobody bash -c "printf '\0\0\200\077' >m/vectors/a"
+[ "$(nobody cat m/query/1/0000803f)" = "a	0" ]
+say $? "writes and asks"
+said=$(ls m 2>&1)
+[[ $said == *"Permission denied"* ]]
+say $? "root sees nothing of it: $said"
+nobody fusermount3 -u m
+say $? "the user unmounts"
+nobody /mnt/vecfs check s | grep -q ': clean$'
+say $? "and the store is clean"
+END
+# The leak sanitizer of a user cannot look into a process that leaves no core dumps.
+if [ "$(id -u)" -eq 0 ] && [ -z "${SAN:-}" ] && command -v setpriv >/dev/null; then
+	unshare -m --propagation private bash "$scratch/inside" "$program" >"$scratch/said" 2>&1
+	case $? in
+	0) cat "$scratch/said" && failed=$((failed + $(grep -c '^not ok' "$scratch/said"))) ;;
+	77) echo "# not permitted to make a device for users: skipped" ;;
+	*) fail "a user mounts" "$(cat "$scratch/said")" ;;
+	esac
+fi
 tests_end
