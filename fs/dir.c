@@ -15,7 +15,6 @@
 #include "fs/vecfmt.h"
 #include "store/mem.h"
 
-#define TIMEOUT_LONG 86400.0 /* all changes go through this mount */
 #define TIMEOUT_QUERY 1.0
 #define COOKIE_FIRST 2u
 #define LIST_BATCH 64u
@@ -46,7 +45,7 @@ static int lookup_known(struct fs *fs, struct node *node, struct dir_entry *entr
 	}
 	entry->node = node;
 	/* A name that may go at a close is asked for each time. */
-	entry->timeout = inode_loose(fs->inodes, node, &loose) ? 0 : TIMEOUT_LONG;
+	entry->timeout = inode_loose(fs->inodes, node, &loose) ? 0 : DIR_TIMEOUT;
 	return 0;
 }
 
@@ -70,7 +69,7 @@ static int lookup_vector(struct fs *fs, struct node *parent, const char *name, s
 		rc = inode_ref_vector(fs->inodes, found.ino, name, len, &entry->node, &entry->id);
 	if (rc == 0)
 		attr_entry(fs, &found, &entry->st);
-	entry->timeout = TIMEOUT_LONG;
+	entry->timeout = DIR_TIMEOUT;
 out:
 	inode_names_unlock(fs->inodes);
 	/* What cannot be an id is not there; creating it says why. */
@@ -105,7 +104,7 @@ static int lookup_fixed(struct fs *fs, struct node *parent, const char *name, si
 			struct dir_entry *entry)
 {
 	entry->node = inode_ref_name(fs->inodes, parent, name, len, &entry->id);
-	entry->timeout = TIMEOUT_LONG;
+	entry->timeout = DIR_TIMEOUT;
 	return entry->node != NULL ? attr_node(fs, entry->node, &entry->st) : ERR_ABSENT;
 }
 
@@ -396,7 +395,7 @@ static int list_fixed(struct fs *fs, struct node *node, uint64_t at, bool plus, 
 static int list_vector(struct fs *fs, const struct store_entry *found, bool text, uint64_t next,
 		       bool plus, dir_add add, void *ctx, bool *full_out)
 {
-	struct dir_entry entry = {.timeout = TIMEOUT_LONG};
+	struct dir_entry entry = {.timeout = DIR_TIMEOUT};
 	int rc = 0;
 
 	plus = plus && !text;

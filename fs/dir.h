@@ -11,6 +11,9 @@
 #include "fs/fs.h"
 #include "fs/inode.h"
 
+#define DIR_TIMEOUT                                                                                \
+	86400.0 /* that the kernel may rely on a name: all changes go through this mount */
+
 struct links; /* links.h */
 
 struct dir_entry {

@@ -105,8 +105,8 @@ static int create_new(struct ops_request *r, struct node *node, const struct han
 			       handle_out, cache);
 
 	entry->node = node;
-	entry->id = node->id; /* its first, since nobody can have read it */
-	entry->timeout = 0;   /* the name goes if it is closed without content */
+	entry->id = node->id;	      /* its first, since nobody can have read it */
+	entry->timeout = DIR_TIMEOUT; /* about_loose takes it back */
 	if (rc != 0) {
 		inode_forget(r->fs->inodes, entry->id, 1);
 		return rc;
@@ -244,18 +244,69 @@ static void done_with_vector(struct ops_request *r)
 		ops_done(r, 0);
 }
 
+struct close_reply {
+	fuse_req_t req;
+	int number;
+};
+
+static void reply_close(void *ctx)
+{
+	struct close_reply *reply = ctx;
+
+	fuse_reply_err(reply->req, reply->number);
+	mem_free(reply);
+}
+
+/*
+ * The kernel relies on the name of a new vector since it was created, but with the last close it goes
+ * if the vector is not whole. So before a close is answered, with that number, the kernel is told to
+ * ask for the name from then on. NULL when there is nothing to tell.
+ */
+static struct notifier_errand *about_loose(struct ops_request *r, int number)
+{
+	struct notifier_errand *errand = NULL;
+	struct close_reply *reply = NULL;
+	struct node *node = r->node;
+
+	if (node->kind != NODE_VECTOR || !inode_is_loose(r->fs->inodes, node))
+		return NULL;
+	inode_names_read(r->fs->inodes);
+	if (!inode_is_named(r->fs->inodes, node))
+		goto out;
+	reply = mem_alloc(sizeof(*reply));
+	if (reply != NULL)
+		errand = notifier_errand_new(NODE_VECTORS, node->name, NULL, reply_close, reply);
+	/* Without memory the kernel learns it a moment after the answer. */
+	if (errand == NULL)
+		notifier_entry(r->fs->notifier, NODE_VECTORS, node->name, node->name_len);
+	else
+		*reply = (struct close_reply){.req = r->req, .number = number};
+out:
+	inode_names_unlock(r->fs->inodes);
+	if (errand == NULL)
+		mem_free(reply);
+	return errand;
+}
+
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct notifier_errand *errand = NULL;
 	struct ops_request r;
 	int rc;
 
 	if (!ops_begin(&r, req, "close", STATUS_OP_flush, ino, NULL))
 		return;
 	rc = handle_flush(r.fs, handle_of(fi), &r.call);
-	if (rc == 0 && r.node->kind == NODE_TEXT && handle_of(fi)->writable)
+	if (rc == 0 && r.node->kind == NODE_TEXT && handle_of(fi)->writable) {
 		done_with_vector(&r);
+		return;
+	}
+	rc = rc != 0 ? ops_refused(&r, rc) : 0;
+	errand = about_loose(&r, rc);
+	if (errand != NULL)
+		notifier_errand_run(r.fs->notifier, errand);
 	else
-		ops_done(&r, rc);
+		fuse_reply_err(req, rc);
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -269,15 +320,20 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct notifier_errand *errand = NULL;
 	struct ops_request r;
 	bool dropped = false;
 
 	if (!ops_begin(&r, req, "close", STATUS_OP_release, ino, NULL))
 		return;
+	errand = about_loose(&r, 0); /* the last descriptor need not have been closed by close() */
 	handle_close(r.fs, handle_of(fi), &r.call, &dropped);
 	if (dropped)
 		ops_remember(&r, ERR_INVALID);
-	fuse_reply_err(req, 0);
+	if (errand != NULL)
+		notifier_errand_run(r.fs->notifier, errand);
+	else
+		fuse_reply_err(req, 0);
 }
 
 /* --- setattr --- */

@@ -146,12 +146,17 @@ static void explain(struct ops_request *r, int code)
 				      "verify says more: echo verify > status/control");
 }
 
-void ops_fail(struct ops_request *r, int code)
+int ops_refused(struct ops_request *r, int code)
 {
 	explain(r, code);
 	if (code != ERR_INTERRUPTED && !r->call.told)
 		ops_remember(r, code);
-	ops_fail_quietly(r, code);
+	return errnos[find(code)].number;
+}
+
+void ops_fail(struct ops_request *r, int code)
+{
+	fuse_reply_err(r->req, ops_refused(r, code));
 }
 
 void ops_forbid(struct ops_request *r, const char *sentence)

@@ -31,7 +31,9 @@ struct ops_request {
  */
 bool ops_begin(struct ops_request *r, fuse_req_t req, const char *operation, enum status_op op,
 	       fuse_ino_t ino, const char *name);
-/* Answers with the errno of a class and remembers it in status/errors; code: a negative ERR_*. */
+/* Remembers a refusal in status/errors; the errno to answer with. code: a negative ERR_*. */
+int ops_refused(struct ops_request *r, int code);
+/* Answers with it as well. */
 void ops_fail(struct ops_request *r, int code);
 /* The same for what no class stands for: an operation that no file here allows. */
 void ops_forbid(struct ops_request *r, const char *sentence);

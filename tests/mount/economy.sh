@@ -108,6 +108,7 @@ costs "the third cat" 2 'READ|FLUSH|LOOKUP|GETATTR' cat "$V/n1000"
 costs "the first open, read, close" 3 'FLUSH|LOOKUP|GETATTR' does take "$V/n1001"
 costs "the second open, read, close" 2 'READ|FLUSH|LOOKUP|GETATTR' does take "$V/n1001"
 costs "overwrite: open, write, close" 4 GETXATTR does overwrite "$V/n1002" "$scratch/v"
+costs "overwrite by O_TRUNC of a new vector" 6 'LOOKUP|GETATTR' does create "$V/made" "$scratch/v"
 # A truncation may take away security.capability: the kernel asks for it, whatever was answered before.
 costs "overwrite by O_TRUNC" 6 'LOOKUP|GETATTR' does create "$V/n1003" "$scratch/v"
 costs "cp over a vector" 6 'LOOKUP|GETATTR' cp "$scratch/v" "$V/n1004"
