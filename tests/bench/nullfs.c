@@ -6,11 +6,15 @@
  * away, and zeros are read. Everything that costs trips to the kernel is as in vecfs: low-level API,
  * many threads, direct I/O on files open for writing, files open for reading kept by the kernel and
  * closed without a word, listings with attributes when the kernel wants them, long timeouts, writes of
- * up to 1 MiB, no extended attributes. A name longer than an id can be is a question, as it is below
+ * up to 1 MiB. A name longer than an id can be is a question, as it is below
  * query/ in vecfs: the kernel may keep it for a second, and the answer is always the same. Stays in the
  * foreground; ends when unmounted.
  *
- *   nullfs MOUNTPOINT [COUNT SIZE]    with files "0" to COUNT - 1 of SIZE bytes in it
+ *   nullfs [-x] MOUNTPOINT [COUNT SIZE]    with files "0" to COUNT - 1 of SIZE bytes in it
+ *
+ * -x: it has extended attributes, of which there are none. Then the kernel asks for one at each
+ * truncation, O_TRUNC too, which any file system that has them must answer. Without -x it says once that
+ * there is no such request, and is never asked again.
  *
  * Invariants:
  * 1. Entry i of the table has inode i + 2; entries are never reused. Questions have inodes from
@@ -348,6 +352,15 @@ static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	fuse_reply_buf(req, is_file(ino) ? bytes : bytes + (size > 0 ? offset : 0), size);
 }
 
+/* Only with -x, see main. */
+static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	(void)ino; /* no file has any */
+	(void)name;
+	(void)size;
+	fuse_reply_err(req, ENODATA);
+}
+
 /* --- listing: a cookie is the number of entries that were looked at --- */
 
 static void list(fuse_req_t req, size_t size, off_t offset, bool plus)
@@ -395,7 +408,7 @@ static void do_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 	list(req, size, offset, true);
 }
 
-static const struct fuse_lowlevel_ops operations = {
+static struct fuse_lowlevel_ops operations = {
 	.init = do_init,
 	.lookup = do_lookup,
 	.getattr = do_getattr,
@@ -453,8 +466,13 @@ int main(int argc, char **argv)
 	static struct names names = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	int result = -1;
 
+	if (argc > 1 && strcmp(argv[1], "-x") == 0) {
+		operations.getxattr = do_getxattr;
+		argc--;
+		argv++;
+	}
 	if (argc != 2 && argc != 4) {
-		fprintf(stderr, "usage: nullfs MOUNTPOINT [COUNT SIZE]\n");
+		fprintf(stderr, "usage: nullfs [-x] MOUNTPOINT [COUNT SIZE]\n");
 		return 2;
 	}
 	clock_gettime(CLOCK_REALTIME, &names.born);
