@@ -61,7 +61,7 @@ void ids_prefetch(struct ids *ids, const char *id, size_t len);
 int ids_bucket_of(struct ids *ids, uint64_t hash, uint32_t *bucket_out);
 /* The entry with this hash that holds this slot. */
 int ids_find_slot(struct ids *ids, uint64_t hash, uint32_t slot, struct store_entry *entry_out);
-/* As store_list, but for the LSNs. */
+/* As store_list. */
 int ids_list(struct ids *ids, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	     size_t cap, size_t *n_out);
 

@@ -315,8 +315,6 @@ int store_list(struct store *store, uint64_t cursor, struct store_entry *entries
 
 	read_lock(store);
 	err = ids_list(&store->ids, cursor, entries, cursors, cap, n_out);
-	for (size_t i = 0; err == 0 && i < *n_out; i++)
-		err = complete(store, &entries[i]);
 	read_unlock(store);
 	return err;
 }

@@ -178,7 +178,8 @@ int store_explain_tables(struct store *store, int err, struct err_msg *msg);
  * Lists ids in an order that does not change while they exist: *cursor starts at 0 and afterwards
  * names the last entry given. Fills up to cap entries; *n_out < cap only at the end. An id present
  * during the whole listing is given exactly once. Each entry has its own cursor in cursors[i]
- * (never 0), from which a listing can be resumed.
+ * (never 0), from which a listing can be resumed. Their lsn is left 0: that is in the slot table, which
+ * lies in another order, so that each entry would cost a page of it where the cache is small.
  */
 int store_list(struct store *store, uint64_t cursor, struct store_entry *entries, uint64_t *cursors,
 	       size_t cap, size_t *n_out);

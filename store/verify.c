@@ -155,6 +155,27 @@ static int verify_slots(struct verify *verify)
 	return 0;
 }
 
+/* As store_list. ERR_DAMAGED: the slot of an entry is not live. */
+static int list_live(struct store *store, uint64_t cursor, struct store_entry *entries,
+		     uint64_t *cursors, size_t cap, size_t *n_out)
+{
+	int err;
+
+	epoch_enter(store->epoch);
+	(void)pthread_rwlock_rdlock(&store->ids.lock);
+	err = ids_list(&store->ids, cursor, entries, cursors, cap, n_out);
+	for (size_t i = 0; err == 0 && i < *n_out; i++) {
+		struct slots_entry slot = {0};
+
+		err = slots_get(&store->slots, entries[i].slot, &slot);
+		if (err == ERR_ABSENT || (err == 0 && slot.state != STORE_SLOT_LIVE))
+			err = ERR_DAMAGED;
+	}
+	(void)pthread_rwlock_unlock(&store->ids.lock);
+	epoch_leave(store->epoch);
+	return err;
+}
+
 /* Every id has a live slot. */
 static int verify_ids(struct verify *verify)
 {
@@ -164,7 +185,7 @@ static int verify_ids(struct verify *verify)
 	int err = entries == NULL ? ERR_NOMEM : 0;
 
 	while (err == 0 && n == STEP_IDS) {
-		err = store_list(verify->store, cursor, entries, cursors, STEP_IDS, &n);
+		err = list_live(verify->store, cursor, entries, cursors, STEP_IDS, &n);
 		if (err == 0 && n > 0)
 			cursor = cursors[n - 1];
 		if (err == 0 && cancelled(verify))

@@ -124,7 +124,7 @@ static bool read_entry(struct store *store, const struct store_entry *listed, ui
 			       err_str(err));
 		return false;
 	}
-	if (entry.slot != listed->slot || entry.ino != listed->ino || entry.lsn != listed->lsn ||
+	if (entry.slot != listed->slot || entry.ino != listed->ino || by_slot.lsn != entry.lsn ||
 	    by_slot.ino != entry.ino || strcmp(by_slot.id, entry.id) != 0) {
 		(void)snprintf(why, size, "%s: listing, name and slot do not agree", listed->id);
 		return false;
