@@ -276,6 +276,29 @@ static void test_judge_and_cancel(void **state)
 	unmake(&f);
 }
 
+/* The slot table says otherwise than the ids do. */
+static void test_slots_against_ids(void **state)
+{
+	static const enum store_slot_state states[] = {STORE_SLOT_DEAD, STORE_SLOT_FREE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(states) / sizeof(*states); i++) {
+		struct slots_entry entry;
+		struct fixture f;
+
+		make(&f);
+		epoch_enter(f.store->epoch);
+		assert_int_equal(slots_get(&f.store->slots, 5, &entry), 0);
+		assert_int_equal(entry.state, STORE_SLOT_LIVE);
+		assert_int_equal(slots_reserve(&f.store->slots, 5), 0);
+		entry.state = states[i];
+		slots_set(&f.store->slots, 5, &entry);
+		epoch_leave(f.store->epoch);
+		finds(f.store, "an id belongs to a slot that is not live");
+		unmake(&f);
+	}
+}
+
 /* --- beside writers and checkpoints --- */
 
 struct writer {
@@ -385,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_slots_and_free_list),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_judge_and_cancel),
+		cmocka_unit_test(test_slots_against_ids),
 		cmocka_unit_test(test_beside_writers),
 		cmocka_unit_test(test_pages_move),
 	};
