@@ -17,8 +17,9 @@
 
 #define TIMEOUT_QUERY 1.0
 #define COOKIE_FIRST 2u
-#define LIST_BATCH 64u
-#define PICKS 2 /* names given back for each new one, when there are many */
+#define LIST_FIRST 64u	/* vectors that a listing asks for first: what a small answer takes */
+#define LIST_BATCH 256u /* and then: each time the bucket that it is in is sorted anew */
+#define PICKS 2		/* names given back for each new one, when there are many */
 
 int dir_may_enter(const struct fs *fs, const struct node *node, struct call *call)
 {
@@ -416,19 +417,20 @@ static int list_vector(struct fs *fs, const struct store_entry *found, bool text
 static int list_vectors(struct fs *fs, bool text, uint64_t cursor, bool plus, dir_add add,
 			void *ctx)
 {
-	struct store_entry *entries = mem_zalloc(LIST_BATCH, sizeof(*entries));
+	struct store_entry *entries = mem_alloc(LIST_BATCH * sizeof(*entries));
 	uint64_t cursors[LIST_BATCH];
-	size_t n = LIST_BATCH;
-	bool full = false;
+	size_t batch = LIST_FIRST, n = 0;
+	bool full = false, end = false;
 	int rc = entries != NULL ? 0 : ERR_NOMEM;
 
-	while (rc == 0 && !full && n == LIST_BATCH) {
+	for (; rc == 0 && !full && !end; batch = LIST_BATCH) {
 		inode_names_read(fs->inodes);
-		rc = ann_list(fs->ann, cursor, entries, cursors, LIST_BATCH, &n);
+		rc = ann_list(fs->ann, cursor, entries, cursors, batch, &n);
 		for (size_t i = 0; rc == 0 && !full && i < n; i++)
 			rc = list_vector(fs, &entries[i], text, cursors[i] + COOKIE_FIRST, plus,
 					 add, ctx, &full);
 		inode_names_unlock(fs->inodes);
+		end = n < batch;
 		if (n > 0)
 			cursor = cursors[n - 1];
 	}

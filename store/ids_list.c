@@ -6,7 +6,6 @@
  */
 #include "store/ids.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "store/base.h"
@@ -26,11 +25,23 @@ struct listed {
 	const struct format_entry *entry;
 };
 
-static int by_hash(const void *a, const void *b)
+/* Shell's sort, by hash: in place, a few times as fast as qsort for the hundreds that a bucket has. */
+static void sort(struct listed *list, size_t n)
 {
-	const struct listed *x = a, *y = b;
+	static const size_t gaps[] = {701, 301, 132, 57, 23, 10, 4, 1};
 
-	return (x->hash > y->hash) - (x->hash < y->hash);
+	for (size_t g = 0; g < sizeof(gaps) / sizeof(*gaps); g++) {
+		size_t gap = gaps[g];
+
+		for (size_t i = gap; i < n; i++) {
+			struct listed one = list[i];
+			size_t at = i;
+
+			for (; at >= gap && list[at - gap].hash > one.hash; at -= gap)
+				list[at] = list[at - gap];
+			list[at] = one;
+		}
+	}
 }
 
 /* The bucket that a directory index names, and how many entries name it from there. */
@@ -107,7 +118,7 @@ static int list_bucket(const uint8_t *page, uint64_t cursor, struct listed *sort
 	     found < BUCKET_ENTRIES_MAX && (entry = ids_bucket_next(page, &at)) != NULL;)
 		if (cursor_of(get_u64(entry->hash)) > cursor)
 			sorted[found++] = (struct listed){get_u64(entry->hash), entry};
-	qsort(sorted, found, sizeof(*sorted), by_hash);
+	sort(sorted, found);
 	while (i < found) {
 		size_t end = i + 1;
 
