@@ -419,7 +419,8 @@ static void *keeper(void *arg)
 	uint64_t seen = 0;
 	unsigned idle = 0;
 
-	lower_priority();
+	if (!indexer->ann->opts.bulk)
+		lower_priority();
 	while (!atomic_load(&indexer->stop)) {
 		struct pollfd fd = {.fd = indexer->wake_fd, .events = POLLIN};
 		bool tick = poll(&fd, 1, INDEXER_TICK_MS) == 0;

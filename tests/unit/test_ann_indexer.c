@@ -1,4 +1,5 @@
 /* Tests of indexer.c and workers in the background: the queue drains, slots come back, the graph goes out. */
+#include <dirent.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -6,7 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "ann/collection.h"
 #include "ann/indexer.h"
@@ -145,6 +149,43 @@ static void test_background(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* How many threads of this process have a lower priority than the one that asks. */
+static unsigned gentle_threads(void)
+{
+	int own = getpriority(PRIO_PROCESS, (id_t)gettid());
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *task;
+	unsigned n = 0;
+
+	assert_non_null(tasks);
+	while ((task = readdir(tasks)) != NULL)
+		if (task->d_name[0] != '.')
+			n += getpriority(PRIO_PROCESS, (id_t)strtoul(task->d_name, NULL, 10)) > own;
+	(void)closedir(tasks);
+	return n;
+}
+
+/*
+ * A bulk load gives way to nobody: its end, which waits for the keeper, does not wait for other
+ * programs.
+ */
+static void test_priority(void **state)
+{
+	(void)state;
+	for (int bulk = 0; bulk < 2; bulk++) {
+		const struct ann_opts opts = {.threads = 2, .background = true, .bulk = bulk == 1};
+		struct ann_random random = {6};
+		struct ann_fixture fixture;
+
+		ann_fixture_new(&fixture, ANN_L2, 0, &opts);
+		for (uint32_t i = 0; i < INDEXER_CENTRE; i++)
+			put(fixture.ann, &random, i);
+		wait_for(&fixture, published); /* so that all threads have begun */
+		assert_int_equal(gentle_threads(), bulk == 1 ? 0 : 3);
+		ann_fixture_free(&fixture);
+	}
+}
+
 /* Too few for a graph: nothing is left to do, and nothing is linked. */
 static void test_few(void **state)
 {
@@ -205,10 +246,9 @@ static void test_failing_links(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mean),
-		cmocka_unit_test(test_few),
-		cmocka_unit_test(test_failing_links),
-		cmocka_unit_test(test_background),
+		cmocka_unit_test(test_mean),	      cmocka_unit_test(test_few),
+		cmocka_unit_test(test_failing_links), cmocka_unit_test(test_background),
+		cmocka_unit_test(test_priority),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
