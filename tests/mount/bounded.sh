@@ -248,7 +248,15 @@ ok "unmounted before the daemon has heard of any close" fusermount3 -u -z "$M"
 kill -CONT "$daemon"
 ended "and it gives all back" true
 work
+kill -STOP "$daemon"
+timeout 20 stat "$M/vectors/nobody-has-asked" 2>"$scratch/waited" &
+waiting=$!
+sleep 0.5 # it waits for a daemon that does nothing
+kill -0 "$waiting" || fail "nobody waits for a stopped daemon"
 kill -KILL "$daemon"
+wait "$waiting"
+equal "who waited for a daemon that hangs is let go by its death" 1 $?
+contains "with an error" "Software caused connection abort" "$scratch/waited"
 idle
 refused "the daemon's death is told" "not connected" ls "$M/vectors"
 ok "a mount on the same mount point repairs it" mount_store "$scratch/s.vecfs" "$M"
