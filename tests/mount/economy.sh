@@ -101,6 +101,7 @@ costs "stat of a file that is known" 0 '' stat "$V/n1000"
 costs "stat of a vector just written" 1 '' stat "$V/new"
 costs "and again" 0 '' stat "$V/new"
 costs "stat of what is not there" 1 '' test ! -e "$V/nothing"
+costs "access(2)" 1 '' perl -e 'use filetest "access"; exit !-r $ARGV[0]' "$V/n1000"
 costs "the first cat" 3 FLUSH cat "$V/n1000"
 # A READ makes the kernel ask for the time of access once; no later cat does.
 costs "the second cat" 3 'READ|FLUSH|LOOKUP' cat "$V/n1000"
