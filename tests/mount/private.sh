@@ -119,6 +119,16 @@ nobody fusermount3 -u m
 say $? "the user unmounts"
 nobody /mnt/vecfs check s | grep -q ': clean$'
 say $? "and the store is clean"
+# Modes and owners do not bind who mounted: without default_permissions a store that came from elsewhere
+# is all his.
+/mnt/vecfs r m -o dim=1,metric=l2 && printf '\0\0\200\077' >m/vectors/a && umount m &&
+	/mnt/vecfs check r | grep -q ': clean$' && chown 65534:65534 r
+say $? "a store with a vector of root"
+nobody /mnt/vecfs r m && nobody cp m/vectors/a m/vectors/b && nobody cp m/vectors/b m/vectors/a &&
+	nobody rm m/vectors/a && [ "$(nobody ls m/vectors)" = b ]
+say $? "is read, written and removed from by the user who owns it now"
+nobody fusermount3 -u m && nobody /mnt/vecfs check r | grep -q ': clean$'
+say $? "and is clean"
 END
 # The leak sanitizer of a user cannot look into a process that leaves no core dumps.
 if [ "$(id -u)" -eq 0 ] && [ -z "${SAN:-}" ] && command -v setpriv >/dev/null; then
