@@ -135,10 +135,11 @@ costs "ls -l of the top" 5 'READDIR|READDIRPLUS|LOOKUP' ls -l "$M"
 costs "df" 3 '' df "$M"
 
 h=$(od -An -v -tx1 "$scratch/v" | tr -d ' \n')
-costs "a query by its digits" 6 'FLUSH|GETATTR' cat "$M/query/10/$h"
-costs "the same again" 5 'FLUSH|GETATTR' cat "$M/query/10/$h"
-costs "a query like a vector" 6 'FLUSH|GETATTR' cat "$M/query/10/like/n1000"
-costs "ten queries on one open run" 24 GETATTR does ask "$M/query/10/run" "$scratch/v"
+# The kernel relies on names below query/ for a second: what took longer asks for them again.
+costs "a query by its digits" 7 'FLUSH|GETATTR' cat "$M/query/10/$h"
+costs "the same again" 6 'FLUSH|GETATTR' cat "$M/query/10/$h"
+costs "a query like a vector" 7 'FLUSH|GETATTR' cat "$M/query/10/like/n1000"
+costs "ten queries on one open run" 25 GETATTR does ask "$M/query/10/run" "$scratch/v"
 equal "each of them is WRITE and READ" "$(printf 'WRITE READ %.0s' {1..10})" \
 	"$(requests "$(($(marks) - 1))" | grep -oE '(WRITE READ ?)+' | sed 's/ *$/ /')"
 
