@@ -194,6 +194,7 @@ int store_delete(struct store *store, const char *id, size_t id_len, store_commi
 	if (err == 0) {
 		result.ino = get_u64(place.found->ino);
 		result.old_slot = get_u32(place.found->slot);
+		result.attr = ids_bucket_attr(place.found);
 		err = commit_prepare_delete(store, id, id_len, &place);
 	}
 	if (err != 0)

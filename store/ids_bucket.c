@@ -268,15 +268,22 @@ const struct format_entry *ids_bucket_find_slot(const uint8_t *page, uint32_t pa
 	return NULL;
 }
 
+struct store_attr ids_bucket_attr(const struct format_entry *entry)
+{
+	return (struct store_attr){
+		.mode = get_u32(entry->mode),
+		.uid = get_u32(entry->uid),
+		.gid = get_u32(entry->gid),
+		.mtime_ns = (int64_t)get_u64(entry->mtime_ns),
+	};
+}
+
 void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entry_out)
 {
 	entry_out->ino = get_u64(entry->ino);
 	entry_out->lsn = 0;
 	entry_out->slot = get_u32(entry->slot);
-	entry_out->attr.mode = get_u32(entry->mode);
-	entry_out->attr.uid = get_u32(entry->uid);
-	entry_out->attr.gid = get_u32(entry->gid);
-	entry_out->attr.mtime_ns = (int64_t)get_u64(entry->mtime_ns);
+	entry_out->attr = ids_bucket_attr(entry);
 	entry_out->id_len = entry->id_length[0];
 	memcpy(entry_out->id, (const uint8_t *)entry + sizeof(*entry), entry_out->id_len);
 	entry_out->id[entry_out->id_len] = '\0';
@@ -342,28 +349,44 @@ void ids_bucket_add(uint8_t *page, uint32_t page_size, uint64_t hash,
 	add(page, page_size, hash, entry, &no_xattrs);
 }
 
+/* The number of the entry at this offset of the page: the table is in the order of the entries. */
+static uint32_t number_at(const uint8_t *page, uint32_t page_size, uint32_t offset)
+{
+	uint32_t low = 0, high = entry_count(page);
+
+	while (high - low > 1) {
+		uint32_t middle = low + (high - low) / 2;
+		const struct format_tag *item = (const struct format_tag *)tag_of(page, page_size,
+										  middle);
+
+		if (get_u16(item->at) * 8u > offset)
+			high = middle;
+		else
+			low = middle;
+	}
+	return low;
+}
+
 void ids_bucket_remove(uint8_t *page, uint32_t page_size, const struct format_entry *found)
 {
 	struct format_bucket *bucket = (struct format_bucket *)page;
 	uint32_t at = (uint32_t)((const uint8_t *)found - page), length = get_u16(found->length);
 	uint32_t end = (uint32_t)sizeof(*bucket) + used_bytes(page), count = entry_count(page);
-	uint32_t kept = 0;
+	uint32_t removed = number_at(page, page_size, at);
+	uint8_t *last;
 
 	memmove(page + at, page + at + length, end - at - length);
 	memset(page + end - length, 0, length);
-	/* the table is in the order of the entries: all behind this one have moved up */
-	for (uint32_t i = 0; i < count; i++) {
-		struct format_tag tag = *(const struct format_tag *)tag_of(page, page_size, i);
-		uint32_t from = get_u16(tag.at) * 8u;
+	/* all entries behind this one have moved up, and their items, below its own, follow */
+	last = tag_of(page, page_size, count - 1);
+	memmove(last + TAG_SIZE, last, (count - 1 - removed) * TAG_SIZE);
+	for (uint32_t i = removed; i < count - 1; i++) {
+		struct format_tag *item = (struct format_tag *)tag_of(page, page_size, i);
 
-		if (from == at)
-			continue;
-		if (from > at)
-			put_u16(tag.at, (uint16_t)((from - length) / 8));
-		memcpy(tag_of(page, page_size, kept++), &tag, sizeof(tag));
+		put_u16(item->at, (uint16_t)(get_u16(item->at) - length / 8));
 	}
-	memset(tag_of(page, page_size, kept), 0, TAG_SIZE);
-	put_u32(bucket->count, kept);
+	memset(last, 0, TAG_SIZE);
+	put_u32(bucket->count, count - 1);
 	put_u32(bucket->used, used_bytes(page) - length);
 }
 

@@ -46,6 +46,7 @@ const struct format_entry *ids_bucket_find(const uint8_t *page, uint32_t page_si
 /* An entry with this hash that holds this slot. */
 const struct format_entry *ids_bucket_find_slot(const uint8_t *page, uint32_t page_size,
 						uint64_t hash, uint32_t slot);
+struct store_attr ids_bucket_attr(const struct format_entry *entry);
 /* Copies an entry out; lsn becomes 0. */
 void ids_bucket_entry(const struct format_entry *entry, struct store_entry *entry_out);
 /* Its extended attributes, in the page. */

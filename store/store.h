@@ -109,7 +109,8 @@ enum store_put_flags {
 struct store_put_result {
 	uint64_t ino, lsn;
 	uint32_t slot;
-	uint32_t old_slot; /* now dead; STORE_NO_SLOT for a new id */
+	uint32_t old_slot;	/* now dead; STORE_NO_SLOT for a new id */
+	struct store_attr attr; /* that a deleted id had; of other changes nothing */
 };
 
 /* A number for an id that is not stored yet; while the store is open it is given once. */

@@ -208,6 +208,11 @@ static void do_delete(struct world *w, uint32_t id)
 	int err = store_delete(w->store, name, len, NULL, NULL, &result);
 
 	assert_int_equal(err, w->model[id].present ? 0 : ERR_ABSENT);
+	if (err == 0) {
+		assert_true(result.ino == w->model[id].ino);
+		assert_int_equal(result.attr.mode, w->model[id].attr.mode);
+		assert_true(result.attr.mtime_ns == w->model[id].attr.mtime_ns);
+	}
 	w->model[id].present = false;
 	if (err == 0 && below(w, 2))
 		assert_int_equal(store_slot_release(w->store, result.old_slot), 0);
