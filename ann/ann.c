@@ -321,17 +321,23 @@ static void wake(struct ann *ann, int err)
 		indexer_wake(ann->indexer);
 }
 
-int ann_delete(struct ann *ann, const char *id, size_t id_len)
+int ann_remove(struct ann *ann, const char *id, size_t id_len, struct store_put_result *removed_out)
 {
-	struct store_put_result result = {0};
 	int err = begin_commit(ann);
 
 	if (err != 0)
 		return err;
-	err = store_delete(ann->store, id, id_len, death_hook, ann, &result);
+	err = store_delete(ann->store, id, id_len, death_hook, ann, removed_out);
 	end_commit(ann);
 	wake(ann, err);
 	return err;
+}
+
+int ann_delete(struct ann *ann, const char *id, size_t id_len)
+{
+	struct store_put_result removed = {0};
+
+	return ann_remove(ann, id, id_len, &removed);
 }
 
 int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *to, size_t to_len,

@@ -89,6 +89,9 @@ uint64_t ann_new_ino(struct ann *ann);
 int ann_get(struct ann *ann, const char *id, size_t id_len, struct store_entry *entry_out,
 	    float *vector_out);
 int ann_delete(struct ann *ann, const char *id, size_t id_len);
+/* The same, and says what was there: ino and attr. */
+int ann_remove(struct ann *ann, const char *id, size_t id_len,
+	       struct store_put_result *removed_out);
 int ann_rename(struct ann *ann, const char *from, size_t from_len, const char *to, size_t to_len,
 	       unsigned flags);
 int ann_set_attr(struct ann *ann, const char *id, size_t id_len, const struct store_attr *attr,

@@ -54,18 +54,15 @@ int names_create(struct fs *fs, const char *name, uint32_t mode, struct call *ca
 static int unlink_stored(struct fs *fs, const char *name, struct node *node)
 {
 	struct node_loose *loose = mem_zalloc(1, sizeof(*loose));
-	struct store_entry entry;
-	size_t len = strlen(name);
+	struct store_put_result removed = {0};
 	int rc = loose != NULL ? 0 : ERR_NOMEM;
 
 	if (rc == 0)
-		rc = ann_get(fs->ann, name, len, &entry, NULL);
-	if (rc == 0)
-		rc = ann_delete(fs->ann, name, len);
+		rc = ann_remove(fs->ann, name, strlen(name), &removed);
 	if (rc == 0 && node != NULL) {
-		loose->attr = entry.attr;
+		loose->attr = removed.attr;
 		loose->size = attr_vector_size(fs);
-		loose->number = INODE_FIRST_VECTOR + entry.ino;
+		loose->number = INODE_FIRST_VECTOR + removed.ino;
 		inode_unname(fs->inodes, node, loose);
 		loose = NULL;
 	}
