@@ -3,6 +3,9 @@
 # are removed, then all; the daemon's memory stays bounded. timeout: 3600 s, in full.
 #
 #   COUNT=N  so many ids (20000; 1000000 with TORTURE=full)
+#
+# One name is removed at a time, in requests that nothing runs beside: on a machine with more to do than it
+# has cores each of them waits its turn, and the time of this test is that of waiting.
 set -uo pipefail
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -26,13 +29,12 @@ list='my ($folder, $count, $times, $gone, $going) = @ARGV;
 			next if $id =~ /^\.\.?$/;
 			$id =~ /^id-(\d{7})$/ && $1 < $count or die "stranger: $id\n";
 			substr($seen, $1, 1) eq "\0" or die "twice: $id\n";
-			$gone !~ substr($1, -1) or die "removed: $id\n";
+			index($gone, substr($1, -1)) < 0 or die "removed: $id\n";
 			substr($seen, $1, 1) = "\1";
 		}
 		closedir $d;
-		while ($seen =~ /\0/g) {
-			my $digit = ($-[0]) % 10;
-			"$gone$going" =~ /$digit/ or die sprintf("skipped: id-%07d\n", $-[0]);
+		for (my $i = index $seen, "\0"; $i >= 0; $i = index $seen, "\0", $i + 1) {
+			index("$gone$going", $i % 10) >= 0 or die sprintf("skipped: id-%07d\n", $i);
 		}
 	}'
 each_once() { # DESCRIPTION TIMES GONE GOING
