@@ -32,6 +32,15 @@ void ann_fixture_new(struct ann_fixture *fixture, enum ann_metric metric, uint32
 	ann_fixture_open(fixture, false);
 }
 
+void ann_fixture_copy(struct ann_fixture *fixture, struct io_mem *from, const struct ann_opts *opts)
+{
+	memset(fixture, 0, sizeof(*fixture));
+	fixture->opts = *opts;
+	fixture->medium = io_mem_clone(from);
+	must(fixture->medium == NULL ? ERR_NOMEM : 0, "clone", NULL);
+	ann_fixture_open(fixture, false);
+}
+
 void ann_fixture_open(struct ann_fixture *fixture, bool read_only)
 {
 	struct store_opts opts = {.cache_bytes = fixture->cache_bytes != 0 ? fixture->cache_bytes :

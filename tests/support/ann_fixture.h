@@ -23,6 +23,9 @@ struct ann_fixture {
 /* A new store, opened. dim 0: not known yet. Aborts on failure, as all functions here. */
 void ann_fixture_new(struct ann_fixture *fixture, enum ann_metric metric, uint32_t dim,
 		     const struct ann_opts *opts);
+/* One over a copy of what a medium holds, opened. */
+void ann_fixture_copy(struct ann_fixture *fixture, struct io_mem *from,
+		      const struct ann_opts *opts);
 /* Closes what is open. */
 void ann_fixture_free(struct ann_fixture *fixture);
 /* Closes collection and store in order, or leaves both as a crash would; opens both again. */
