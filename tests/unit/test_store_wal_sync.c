@@ -22,7 +22,7 @@
 #define SEED 20250211u
 #define SYNC_NS 1000000u /* what a sync takes by the clock of the medium */
 #define SYNCS_MAX 512u
-#define LIMIT_MS 30000u
+#define LIMIT_MS 10000u
 
 /* One test at a time. The disk finds it here. */
 static struct stage {
