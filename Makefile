@@ -145,7 +145,7 @@ fuzz: fuzz-build ## feeds hostile bytes to all that reads them, FUZZ_SECONDS=20 
 .PHONY: san
 san: ## unit and mount tests under SAN=address|undefined|address,undefined|thread
 	$(quiet)$(MAKE) --no-print-directory $(jobs) SAN=$(san_list) all unit-programs mount-programs
-	$(quiet)scripts/run-tests unit@$(san_list) mount@$(san_list)
+	$(quiet)EVERYTHING=yes scripts/run-tests unit@$(san_list) mount@$(san_list)
 
 .PHONY: demo
 demo: ## the main job on 60,000 pictures: mount, write, ask, kill, find everything again

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The commands beside mounting, on stores that are clean, mounted, damaged, cut, and no stores.
-# timeout: 120 s
+# timeout: 120 s, without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib-cases.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the commands and a mount say of each kind of damage, and of what is no store: exit code,
 # sentence, and what still works.
-# timeout: 240 s
+# timeout: 240 s, without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib.sh

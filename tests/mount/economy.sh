@@ -4,6 +4,7 @@
 # libfuse prints each request when the daemon runs with -d; with -s it prints them in the order in
 # which the kernel sent them. A request to statfs before and after an operation marks where it begins
 # and ends. FORGET is not counted: nobody waits for it, and the kernel sends it when it likes.
+# without: thread
 set -uo pipefail
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"

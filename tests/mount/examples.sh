@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The examples in docs/examples: each whose language is here prints what all must print, on a real
 # mount, and leaves no vector behind. Those skipped are named.
+# without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # import and export: every format against what a mount shows, ids, what is refused and what stays then,
 # interruption and kills at several moments, round trips byte for byte.
-# timeout: 300 s
+# timeout: 300 s, without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib-cases.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Mounting: options, what is refused and with which sentence, dead mounts, going to the background.
-# timeout: 120 s
+# timeout: 120 s, without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib-cases.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # /README of the mount: its examples work as pasted, in each shell that is here, for each metric, with
 # small and large vectors, before the dimension is known, at an odd mount point, and read-only.
+# without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # -o ro writes nothing, also when the log has to be replayed; damaged logs: what the commands say of
 # them, and what -o ro,recover=prefix serves.
-# timeout: 240 s
+# timeout: 240 s, without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # recover and compress on real files: damaged stores are saved, mounted and searched; a compressed
 # copy has the same bytes under the same names; nothing is overwritten, nothing is left half done.
-# timeout: 200 s
+# timeout: 200 s, without: thread
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mount/lib-cases.sh

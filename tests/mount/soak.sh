@@ -2,7 +2,7 @@
 # 16 processes on one mount, each with its own mix of everything, on the same ids: no error but that an
 # id is gone, and no growth of the daemon's memory once it has warmed up. timeout: 900 s
 #
-#   TORTURE=full    10 minutes instead of 30 s, growth after the first of them
+#   TORTURE=full    10 minutes instead of 30 s (12 s under sanitizers), growth after the first of them
 #   SECONDS_ALL=N   so long
 #   SEED=N          what the processes draw
 set -uo pipefail
@@ -10,6 +10,7 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 tests_begin
 long=30 warm=10
+[ -z "${SAN:-}" ] || { long=12 && warm=4; }
 [ "${TORTURE:-ci}" != full ] || { long=600 && warm=60; }
 long=${SECONDS_ALL:-$long}
 [ "$warm" -lt "$long" ] || warm=$((long / 2))

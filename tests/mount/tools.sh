@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Everyday tools on vectors. What this machine lacks is named as skipped.
+# without: thread
 set -u
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
