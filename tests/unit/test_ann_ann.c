@@ -13,6 +13,7 @@
 #include "ann/collection.h"
 #include "store/mem.h"
 #include "tests/support/ann_fixture.h"
+#include "tests/support/sanitized.h"
 
 #define IDS 700u
 #define DIM_MAX 64u
@@ -240,7 +241,7 @@ static void random_run(enum ann_metric metric, uint32_t dim, uint64_t seed)
 	model.metric = metric;
 	model.dim = dim;
 	ann_fixture_new(&fixture, metric, dim, &by_hand);
-	for (unsigned step = 0; step < 4000; step++) {
+	for (unsigned step = 0; step < UNLESS_SANITIZED(4000, 1900); step++) {
 		random_operation(&model, &fixture, &random);
 		if (step % 900 == 899)
 			ann_fixture_reopen(&fixture, ann_random_below(&random, 2) == 0);
@@ -282,7 +283,7 @@ static void test_random_ip(void **state)
 
 /* --- recall of the graph --- */
 
-#define MANY 7000u
+#define MANY UNLESS_SANITIZED(7000u, 1600u) /* more than are scanned */
 #define MANY_DIM 32u
 #define QUERIES 60u
 
@@ -416,6 +417,8 @@ static void test_recall(void **state)
 
 	(void)state;
 	ann_fixture_new(&fixture, ANN_L2, 0, &by_hand);
+	if (SANITIZED)
+		fixture.ann->scan_max = 0;
 	put_many(fixture.ann, &random, 0, MANY);
 	ann_fixture_index(fixture.ann);
 	ann_get_stats(fixture.ann, &stats);

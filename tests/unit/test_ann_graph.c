@@ -15,13 +15,15 @@
 
 #include "store/err.h"
 #include "store/mem.h"
+#include "tests/support/sanitized.h"
 
 #define SEED 4242u
 #define DIM 48u
-#define N 5000u
+#define N UNLESS_SANITIZED(5000u, 2000u)
 #define CLUSTERS 40u
 #define QUERIES 200u
 #define K 10u
+#define FEW UNLESS_SANITIZED(2000u, 1500u) /* vectors, so that it stays quick */
 #define FEW_BITS_EFFORT 40u
 #define FLOOR_AT_16 0.96 /* of recall@10 */
 
@@ -264,14 +266,13 @@ static double linked_to_nearest(struct world *w, uint32_t n)
 	return found / 200.0;
 }
 
-/* 2,000 vectors, so that it stays quick. */
 static void start_few_bits(struct world *w, enum ann_metric metric, uint32_t bits, bool by_vector)
 {
 	start(w, metric, bits);
 	if (by_vector)
 		nodes_mem_set_vectors(w->nodes, w->vectors, DIM);
 	assert_true(w->graph.by_vector);
-	insert(w, 0, 2000);
+	insert(w, 0, FEW);
 	graph_choose_entries(&w->graph, N);
 	assert_int_equal(check(w).unreachable, 0);
 }
@@ -310,7 +311,7 @@ static void links_by_vector(void **state)
 		struct world w;
 
 		start_few_bits(&w, ANN_L2, 1, by_vector != 0);
-		shares[by_vector] = linked_to_nearest(&w, 2000);
+		shares[by_vector] = linked_to_nearest(&w, FEW);
 		stop(&w);
 	}
 	assert_true(shares[1] >= 0.97);
@@ -526,7 +527,7 @@ static void *search_some(void *ctx)
 	return NULL;
 }
 
-/* Deletes and repairs every tenth slot of the first thousand. */
+/* Deletes and repairs every tenth slot of the first fifth. */
 static void *delete_some(void *ctx)
 {
 	struct team *team = ctx;
@@ -537,7 +538,7 @@ static void *delete_some(void *ctx)
 		team->failures++;
 		return NULL;
 	}
-	for (uint32_t slot = 0; slot < 1000; slot += 10) {
+	for (uint32_t slot = 0; slot < N / 5; slot += 10) {
 		graph_state_set(&w->states, slot, GRAPH_TOMBSTONE);
 		if (graph_repair(&w->graph, scratch, slot) != 0)
 			team->failures++;
@@ -560,7 +561,7 @@ static void threads(void **state)
 	assert_int_equal(pthread_create(&searcher, NULL, search_some, &team), 0);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&inserters[i], NULL, insert_some, &team), 0);
-	while (team.next < 2000)
+	while (team.next < N / 2)
 		sched_yield();
 	assert_int_equal(pthread_create(&deleter, NULL, delete_some, &team), 0);
 	for (int i = 0; i < 2; i++)
@@ -571,7 +572,7 @@ static void threads(void **state)
 	assert_int_equal(team.failures, 0);
 	assert_int_equal(graph_sweep(&w.graph, w.scratch, 0, N), 0);
 	assert_no_links_to_deleted(&w);
-	assert_int_equal(check(&w).tombstones, 100);
+	assert_int_equal(check(&w).tombstones, N / 50);
 	assert_true(check(&w).unreachable <= 5);
 	assert_true(recall(&w) >= 0.95);
 	stop(&w);
