@@ -23,7 +23,7 @@
 #define CLUSTERS 40u
 #define QUERIES 200u
 #define K 10u
-#define FEW UNLESS_SANITIZED(2000u, 1500u) /* vectors, so that it stays quick */
+#define FEW UNLESS_SANITIZED(2000u, 600u) /* vectors, so that it stays quick */
 #define FEW_BITS_EFFORT 40u
 #define FLOOR_AT_16 0.96 /* of recall@10 */
 
@@ -284,7 +284,7 @@ static void few_bits_of(enum ann_metric metric, uint32_t bits)
 
 	start_few_bits(&w, metric, bits, true);
 	assert_true(recall_with(&w, FEW_BITS_EFFORT) >= floor);
-	for (uint32_t slot = 1000; slot < 1400; slot++) {
+	for (uint32_t slot = FEW / 2; slot < FEW * 7 / 10; slot++) {
 		graph_state_set(&w.states, slot, GRAPH_TOMBSTONE);
 		assert_int_equal(graph_repair(&w.graph, w.scratch, slot), 0);
 	}

@@ -15,13 +15,14 @@
 #include "ann/collection.h"
 #include "store/mem.h"
 #include "tests/support/ann_fixture.h"
+#include "tests/support/sanitized.h"
 
 #define DIM 48u
-#define N 3500u
+#define N UNLESS_SANITIZED(3500u, 2000u)
 #define CENTRES 400u
-#define QUERIES 500u
+#define QUERIES UNLESS_SANITIZED(500u, 100u)
 #define K 10u
-#define LOSS 0.005
+#define LOSS UNLESS_SANITIZED(0.005, 0.02)
 
 static const struct ann_opts by_hand = {.threads = 1, .effort = 10};
 

@@ -15,9 +15,10 @@
 #include "ann/order.h"
 #include "store/mem.h"
 #include "tests/support/ann_fixture.h"
+#include "tests/support/sanitized.h"
 
 #define DIM 32u
-#define N 4000u
+#define N UNLESS_SANITIZED(4000u, 1500u)
 #define CENTRES 300u
 #define QUERIES 60u
 #define K 10u
