@@ -20,6 +20,7 @@ disk_begin() {
 	options=dim=768
 	helper=
 	cases=0
+	turns=0
 	seed=${SEED:-1}
 	mkdir "$disk" "$work/folder"
 	mkdir "$journals"
@@ -123,10 +124,12 @@ disk_kill() {
 	fusermount3 -uz "$mnt"
 }
 
-# Lets the writers work. Sets `n_done` and `n_refused`.
+# Lets the writers work, each time with other draws: on a slow machine it is few of them that are
+# used. Sets `n_done` and `n_refused`.
 write_for() { # MILLISECONDS never|full|deletions [put|remove]
 	local said status
-	said=$("$writer" "$mnt" "$journals" "$seed" "$daemon" stop "$1"000 "${@:2}")
+	turns=$((turns + 1))
+	said=$("$writer" "$mnt" "$journals" $((seed + 1000 * turns)) "$daemon" stop "$1"000 "${@:2}")
 	status=$?
 	read -r n_done n_refused <<<"$said"
 	return $status
