@@ -72,8 +72,6 @@ static void free_space(struct pager *pager, struct pager_space *space)
 	for (size_t i = 0; i < space->n_chunks; i++) {
 		struct pager_chunk *chunk = atomic_load(&space->chunks[i]);
 
-		if (chunk == NULL)
-			continue;
 		mem_unreserve(chunk->frames, (size_t)PAGER_CHUNK * pager->page_size);
 		mem_free(chunk);
 	}
