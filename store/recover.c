@@ -275,8 +275,8 @@ static int replay_log(struct store *store, struct store_open_report *report, str
 			       "store was not closed in order; put it back beside the store",
 			       store->io->ops->name(store->io),
 			       (unsigned long long)store->slot.first_segment);
-	if (err == ERR_FORMAT && msg != NULL) {
-		struct err_msg why = *msg;
+	if (err == ERR_FORMAT) {
+		struct err_msg why = msg != NULL ? *msg : (struct err_msg){{0}};
 
 		return err_set(msg, ERR_DAMAGED, "WAL replay failed: %.400s", why.text);
 	}

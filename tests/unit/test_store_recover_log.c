@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include <cmocka.h>
 
@@ -161,12 +162,58 @@ static void test_clean(void **state)
 	store_fixture_free(&f);
 }
 
+/* Opens what is on the medium without asking for words. */
+static int open_silently(struct store_fixture *f)
+{
+	struct store_io *io = io_mem_attach(f->medium);
+	struct store *store = NULL;
+	int err;
+
+	assert_non_null(io);
+	err = store_open(io, &f->opts, &store, NULL, NULL);
+	assert_null(store);
+	io->ops->close(io);
+	return err;
+}
+
+/* Who wants no sentence gets the same answer. */
+static void test_without_words(void **state)
+{
+	struct store_fixture f;
+	uint64_t seq;
+	uint8_t *bytes;
+	size_t len;
+
+	(void)state;
+	store_fixture_new(&f, NULL);
+	store_fixture_put(&f, 1, 1);
+	assert_int_equal(store_checkpoint(f.store), 0);
+	store_fixture_put(&f, 2, 1);
+	seq = f.store->slot.first_segment;
+	store_fixture_crash(&f);
+	/* a log of another store */
+	bytes = io_mem_segment(f.medium, seq, &len);
+	assert_non_null(bytes);
+	((struct format_segment *)bytes)->uuid[0] ^= 1;
+	put_u64(((struct format_segment *)bytes)->checksum, XXH3_64bits(bytes, FORMAT_BLOCK - 8));
+	assert_int_equal(open_silently(&f), ERR_DAMAGED);
+	assert_int_equal(store_fixture_try_open(&f), ERR_DAMAGED);
+	assert_non_null(strstr(f.msg.text, "WAL replay failed"));
+	/* no map can be read */
+	bytes = io_mem_head(f.medium, &len);
+	memset(bytes + FORMAT_PAGES_AT, 0, len - FORMAT_PAGES_AT);
+	assert_int_equal(open_silently(&f), ERR_DAMAGED);
+	assert_int_equal(store_fixture_try_open(&f), ERR_DAMAGED);
+	assert_true(f.msg.text[0] != '\0');
+	store_fixture_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_torn_tail),	cmocka_unit_test(test_bad_record),
 		cmocka_unit_test(test_missing_segment), cmocka_unit_test(test_foreign_segment),
-		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_clean),		cmocka_unit_test(test_without_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
