@@ -286,6 +286,7 @@ static bool fail_allocation(void *ctx)
 /* What the batch does not bring is read by itself. */
 static void test_failures(void **state)
 {
+	const void *got;
 	struct world w;
 
 	(void)state;
@@ -307,6 +308,19 @@ static void test_failures(void **state)
 			expect(&w, page);
 		end(&w);
 	}
+	/* a page by itself that becomes longer when it is read */
+	start(&w);
+	fail_at = 1;
+	allocations = 0;
+	mem_set_fault(fail_allocation, NULL);
+	epoch_enter(w.epoch);
+	assert_int_equal(pager_get(w.pager, FORMAT_SPACE_VALUE, 3, STORE_HINT_NONE, &got),
+			 ERR_NOMEM);
+	epoch_leave(w.epoch);
+	mem_set_fault(NULL, NULL);
+	assert_int_equal(atomic_load(&w.pager->damaged), 0);
+	expect(&w, 3);
+	end(&w);
 }
 
 int main(void)

@@ -327,13 +327,54 @@ static void test_damaged_pages(void **state)
 	}
 }
 
+/* A value in the slot that its id has already, which no writer does, and what is no record at all. */
+static void test_own_slot(void **state)
+{
+	static uint8_t bytes[sizeof(struct format_put) + 8 + STORE_FIXTURE_VALUE];
+	static uint8_t value[STORE_FIXTURE_VALUE];
+	struct format_put *put = (struct format_put *)bytes;
+	struct wal_record record = {.type = FORMAT_PUT, .payload = bytes, .length = sizeof(bytes)};
+	struct store_entry entry, after;
+	struct store_fixture f;
+
+	(void)state;
+	store_fixture_new(&f, NULL);
+	store_fixture_put(&f, 1, 1);
+	store_fixture_put(&f, 2, 1);
+	assert_int_equal(get(&f, 1, &entry), 0);
+	put_u64(put->ino, entry.ino);
+	put_u32(put->slot, entry.slot);
+	put_u32(put->value_size, STORE_FIXTURE_VALUE);
+	put_u32(put->id_length, 8);
+	memcpy(bytes + sizeof(*put), "vector-1", 8);
+	memset(bytes + sizeof(*put) + 8, 0x3f, STORE_FIXTURE_VALUE);
+	record.lsn = f.store->last_lsn + 1;
+	commit_expect(f.store, &record); /* a hint */
+	assert_int_equal(commit_replay(f.store, &record), 0);
+	assert_int_equal(store_get(f.store, "vector-1", 8, &after, value), 0);
+	assert_memory_equal(value, bytes + sizeof(*put) + 8, sizeof(value));
+	assert_int_equal(after.slot, entry.slot);
+	assert_int_equal(after.lsn, record.lsn);
+	store_fixture_expect(&f, 2, 1);
+	store_fixture_check(&f);
+	record.lsn++;
+	put_u32(put->id_length, 200); /* more than there is */
+	record.length = sizeof(*put) + 100;
+	commit_expect(f.store, &record);
+	assert_int_equal(commit_replay(f.store, &record), ERR_DAMAGED);
+	record.type = FORMAT_SYNC + 1;
+	commit_expect(f.store, &record);
+	assert_int_equal(commit_replay(f.store, &record), ERR_DAMAGED);
+	store_fixture_check(&f);
+	store_fixture_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_same_state),
-		cmocka_unit_test(test_hostile_records),
-		cmocka_unit_test(test_whole_record),
-		cmocka_unit_test(test_damaged_pages),
+		cmocka_unit_test(test_same_state),   cmocka_unit_test(test_hostile_records),
+		cmocka_unit_test(test_whole_record), cmocka_unit_test(test_damaged_pages),
+		cmocka_unit_test(test_own_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
