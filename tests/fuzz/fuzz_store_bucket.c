@@ -13,6 +13,7 @@
 #include "store/format.h"
 #include "store/store.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/lists.h"
 #include "tests/fuzz/tags.h"
 
 #define PAGE FORMAT_PAGE_MIN
@@ -41,20 +42,37 @@ static void add(uint8_t *page, struct fuzz_input *in)
 		ids_bucket_add(page, PAGE, some_hash(in), &entry);
 }
 
-static void put(uint8_t *page, struct fuzz_input *in)
+/* Whether the entry has this list; NULL: any. */
+static bool has_list(const struct format_entry *entry, const struct xattrs *list)
+{
+	struct xattrs has = ids_bucket_xattrs(entry);
+
+	return list == NULL || (has.len == list->len &&
+				(list->len == 0 || memcmp(has.bytes, list->bytes, list->len) == 0));
+}
+
+static void put(uint8_t *page, struct fuzz_input *in, bool with_list)
 {
 	struct store_entry entry = {.slot = fuzz_u8(in), .ino = fuzz_u8(in)};
+	uint8_t bytes[LISTS_MAX];
+	struct xattrs some = {bytes, with_list ? lists_make(in, bytes) : 0};
+	const struct xattrs *list = with_list ? &some : NULL;
 	const struct format_entry *found;
+	uint32_t had = 0;
 	uint64_t hash;
 
 	entry.id_len = (uint16_t)some_id(in, entry.id);
 	hash = some_hash(in);
 	found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
-	if (ids_bucket_room(page, PAGE) < ids_bucket_growth(found, entry.id_len, NULL))
+	if (ids_bucket_room(page, PAGE) < ids_bucket_growth(found, entry.id_len, list))
 		return;
-	ids_bucket_put(page, PAGE, found, hash, &entry, NULL);
+	if (found != NULL)
+		had = ids_bucket_xattrs(found).len;
+	ids_bucket_put(page, PAGE, found, hash, &entry, list);
 	found = ids_bucket_find(page, PAGE, hash, entry.id, entry.id_len);
 	FUZZ_ASSERT(found != NULL && get_u32(found->slot) == entry.slot);
+	FUZZ_ASSERT(has_list(found, list));
+	FUZZ_ASSERT(list != NULL || ids_bucket_xattrs(found).len == had);
 }
 
 /* Entries, as a walk counts them; each is copied out. */
@@ -101,12 +119,12 @@ static void use(uint8_t *page, struct fuzz_input *in)
 	size_t len;
 
 	for (int ops = 0; ops < OPS_MAX && in->left > 0; ops++) {
-		uint8_t what = fuzz_u8(in) % 8;
+		uint8_t byte = fuzz_u8(in), what = byte % 8;
 
 		if (what < 2) {
 			add(page, in);
 		} else if (what < 4) {
-			put(page, in);
+			put(page, in, byte >= 128);
 		} else if (what < 7) {
 			const struct format_entry *found;
 			uint64_t hash = some_hash(in);

@@ -15,6 +15,7 @@
 #include "store/ids_bucket.h"
 #include "store/page.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/lists.h"
 #include "tests/fuzz/tags.h"
 #include "tests/support/io_mem.h"
 
@@ -141,20 +142,37 @@ static int list_all(struct ids *ids, uint64_t *n_out)
 	return err;
 }
 
+/* Puts an id, with a list of extended attributes or with what it has. */
+static void put(struct ids *ids, const struct store_entry *entry, const struct xattrs *list)
+{
+	struct ids_place place;
+	struct xattrs has;
+
+	if (ids_reserve(ids, entry->id, entry->id_len, list) != 0)
+		return;
+	ids_put(ids, entry, list);
+	FUZZ_ASSERT(ids_locate(ids, entry->id, entry->id_len, &place) == 0);
+	has = ids_bucket_xattrs(place.found);
+	FUZZ_ASSERT(list == NULL || has.len == list->len);
+	FUZZ_ASSERT(list == NULL || list->len == 0 ||
+		    memcmp(has.bytes, list->bytes, list->len) == 0);
+}
+
 static void use(struct ids *ids, struct fuzz_input *in)
 {
+	uint8_t bytes[LISTS_MAX];
+	struct xattrs list = {bytes, 0};
 	struct store_entry entry = {0}, found;
 
 	for (int ops = 0; ops < OPS_MAX && in->left > 0; ops++) {
-		uint8_t what = fuzz_u8(in) % 8;
+		uint8_t byte = fuzz_u8(in), what = byte % 8;
 
 		entry.id_len = (uint16_t)some_id(in, entry.id);
 		entry.slot = what;
 		if (what < 4) {
-			if (ids_reserve(ids, entry.id, entry.id_len, NULL) != 0)
-				continue;
-			ids_put(ids, &entry, NULL);
-			FUZZ_ASSERT(ids_find(ids, entry.id, entry.id_len, &found) == 0);
+			if (byte >= 128)
+				list.len = lists_make(in, bytes);
+			put(ids, &entry, byte >= 128 ? &list : NULL);
 		} else if (what < 6) {
 			if (ids_find(ids, entry.id, entry.id_len, &found) == 0 &&
 			    ids_reserve(ids, entry.id, entry.id_len, NULL) == 0)

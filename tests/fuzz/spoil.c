@@ -13,6 +13,7 @@
 #include "store/base.h"
 #include "store/page.h"
 #include "store/wal_format.h"
+#include "tests/fuzz/lists.h"
 #include "tests/fuzz/tags.h"
 
 #define EDITS_MAX 12
@@ -261,6 +262,15 @@ static uint32_t make_payload(const struct image *image, uint8_t type, struct fuz
 		put_u32(set->id_length, (uint32_t)(len + (fuzz_u8(in) == 255 ? fuzz_u8(in) : 0)));
 		memcpy(out + sizeof(*set), id, len);
 		return (uint32_t)(sizeof(*set) + len);
+	}
+	if (type == FORMAT_SETXATTR) {
+		struct format_setxattr *set = (struct format_setxattr *)out;
+		uint32_t list = lists_make(in, out + sizeof(*set) + len);
+
+		put_u32(set->list_length, list + (fuzz_u8(in) == 255 ? fuzz_u8(in) : 0));
+		put_u32(set->id_length, (uint32_t)len);
+		memcpy(out + sizeof(*set), id, len);
+		return (uint32_t)(sizeof(*set) + len + list);
 	}
 	memcpy(out, id, len);
 	return type == FORMAT_SYNC ? 0 : (uint32_t)len;
