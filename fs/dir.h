@@ -11,8 +11,8 @@
 #include "fs/fs.h"
 #include "fs/inode.h"
 
-#define DIR_TIMEOUT                                                                                \
-	86400.0 /* that the kernel may rely on a name: all changes go through this mount */
+/* So long may the kernel rely on a name: all changes go through this mount. */
+#define DIR_TIMEOUT 86400.0
 
 struct links; /* links.h */
 

@@ -50,9 +50,8 @@ struct vecfile {
 	size_t low, high; /* the piece written since the last commit, unless scattered */
 	bool unsynced;	  /* committed since the last sync */
 	bool told;	  /* a close has already said what is wrong */
-	bool brought; /* the store has the vector from here, and the kernel may not know its length */
-	uint64_t
-		writer; /* the thread that wrote last; the kernel has one write at a time in a file */
+	bool brought;	  /* the store has it from here, the kernel may not know its length */
+	uint64_t writer;  /* the thread that wrote last: the kernel lets them write in turn */
 };
 
 /* fresh: the file begins empty. fetch_now: take the stored bytes at once. */

@@ -238,17 +238,23 @@ work
 ok "fusermount3 -u -z" fusermount3 -u -z "$M"
 idle
 ended "nobody is left" true
+# Each thread stops when it runs next.
+halted() {
+	! grep -h '^State:' "/proc/$daemon/task"/*/status | grep -qv 'T (stopped)'
+}
 # The kernel drops what it has not told yet: closes of directories, here.
 ok "mount" mount_store "$scratch/s.vecfs" "$M"
 holding again "$M/vectors" 100
 equal "a folder opened 100 times" "100 held, 0 refused" "$said"
 kill -STOP "$daemon"
+ok "the daemon does nothing" soon halted
 let_go
 ok "unmounted before the daemon has heard of any close" fusermount3 -u -z "$M"
 kill -CONT "$daemon"
 ended "and it gives all back" true
 work
 kill -STOP "$daemon"
+ok "the daemon does nothing" soon halted
 timeout 20 stat "$M/vectors/nobody-has-asked" 2>"$scratch/waited" &
 waiting=$!
 sleep 0.5 # it waits for a daemon that does nothing
