@@ -113,6 +113,17 @@ int store_fixture_try_delete(struct store_fixture *fixture, uint32_t id)
 	return store_delete(fixture->store, name, len, NULL, NULL, NULL);
 }
 
+int store_fixture_try_rename(struct store_fixture *fixture, uint32_t from, uint32_t to,
+			     unsigned flags)
+{
+	char from_name[32], to_name[32];
+	size_t from_len = store_fixture_name(from, from_name);
+	size_t to_len = store_fixture_name(to, to_name);
+
+	return store_rename(fixture->store, from_name, from_len, to_name, to_len, flags, NULL, NULL,
+			    NULL);
+}
+
 void store_fixture_expect(struct store_fixture *fixture, uint32_t id, uint32_t version)
 {
 	uint32_t value[WORDS], want[WORDS];

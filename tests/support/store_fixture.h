@@ -41,6 +41,8 @@ size_t store_fixture_name(uint32_t id, char name_out[32]);
 int store_fixture_try_put(struct store_fixture *fixture, uint32_t id, uint32_t version);
 void store_fixture_put(struct store_fixture *fixture, uint32_t id, uint32_t version);
 int store_fixture_try_delete(struct store_fixture *fixture, uint32_t id);
+int store_fixture_try_rename(struct store_fixture *fixture, uint32_t from, uint32_t to,
+			     unsigned flags);
 /* That the id holds this version, whole; version 0: that it is not there. */
 void store_fixture_expect(struct store_fixture *fixture, uint32_t id, uint32_t version);
 /* The invariants of all tables. */

@@ -64,16 +64,6 @@ enum op { OP_PUT, OP_NEW, OP_DELETE, OP_RENAME, OP_REPLACE, OP_EXCHANGE, OP_ATTR
 static const char *const op_names[] = {"put",	  "new put",  "delete",	    "rename",
 				       "replace", "exchange", "attributes", "list"};
 
-static int rename_vector(struct store_fixture *f, uint32_t from, uint32_t to, unsigned flags)
-{
-	char from_name[32], to_name[32];
-	size_t from_len = store_fixture_name(from, from_name);
-	size_t to_len = store_fixture_name(to, to_name);
-
-	return store_rename(f->store, from_name, from_len, to_name, to_len, flags, NULL, NULL,
-			    NULL);
-}
-
 /* Each is about id 1; where it is about two, the other one is id 2. */
 static int run(struct store_fixture *f, enum op op)
 {
@@ -90,11 +80,11 @@ static int run(struct store_fixture *f, enum op op)
 	case OP_DELETE:
 		return store_fixture_try_delete(f, 1);
 	case OP_RENAME:
-		return rename_vector(f, 1, NOBODY, 0);
+		return store_fixture_try_rename(f, 1, NOBODY, 0);
 	case OP_REPLACE:
-		return rename_vector(f, 1, 2, 0);
+		return store_fixture_try_rename(f, 1, 2, 0);
 	case OP_EXCHANGE:
-		return rename_vector(f, 1, 2, STORE_RENAME_EXCHANGE);
+		return store_fixture_try_rename(f, 1, 2, STORE_RENAME_EXCHANGE);
 	case OP_ATTR:
 		return store_set_attr(f->store, name, len, &attr, STORE_ATTR_MODE);
 	default:
@@ -264,7 +254,7 @@ static void test_slot_beyond(void **state)
 	count = atomic_load(&f.store->slots.count);
 	atomic_store(&f.store->slots.count, 1); /* id 0 has slot 0 */
 	assert_int_equal(store_fixture_try_delete(&f, 1), ERR_DAMAGED);
-	assert_int_equal(rename_vector(&f, 1, 2, 0), ERR_DAMAGED);
+	assert_int_equal(store_fixture_try_rename(&f, 1, 2, 0), ERR_DAMAGED);
 	atomic_store(&f.store->slots.count, count);
 	assert_int_equal(store_fixture_try_delete(&f, 1), 0);
 	store_fixture_check(&f);

@@ -27,16 +27,6 @@ static int get(struct store_fixture *f, uint32_t id, struct store_entry *entry_o
 	return store_get(f->store, name, len, entry_out, NULL);
 }
 
-static int rename_vector(struct store_fixture *f, uint32_t from, uint32_t to, unsigned flags)
-{
-	char from_name[32], to_name[32];
-	size_t from_len = store_fixture_name(from, from_name);
-	size_t to_len = store_fixture_name(to, to_name);
-
-	return store_rename(f->store, from_name, from_len, to_name, to_len, flags, NULL, NULL,
-			    NULL);
-}
-
 /* Every kind of record; then each entry, with slot, inode number, LSN and attributes, as before. */
 static void test_same_state(void **state)
 {
@@ -67,9 +57,9 @@ static void test_same_state(void **state)
 	assert_int_equal(store_slot_release(f.store, 0), 0); /* in no record: dead again */
 	assert_int_equal(store_fixture_try_delete(&f, 4), 0);
 	assert_int_equal(store_get(f.store, "vector-5", 8, &moved, moved_value), 0);
-	assert_int_equal(rename_vector(&f, 5, 40, 0), 0);
-	assert_int_equal(rename_vector(&f, 6, 7, 0), 0);
-	assert_int_equal(rename_vector(&f, 8, 9, STORE_RENAME_EXCHANGE), 0);
+	assert_int_equal(store_fixture_try_rename(&f, 5, 40, 0), 0);
+	assert_int_equal(store_fixture_try_rename(&f, 6, 7, 0), 0);
+	assert_int_equal(store_fixture_try_rename(&f, 8, 9, STORE_RENAME_EXCHANGE), 0);
 	assert_int_equal(store_set_attr(f.store, name, store_fixture_name(10, name), &attr, 15), 0);
 	assert_int_equal(store_set_xattrs(f.store, name, store_fixture_name(11, name), &xattrs), 0);
 	for (uint32_t id = 0; id < IDS; id++)
@@ -314,7 +304,7 @@ static void test_damaged_pages(void **state)
 		else if (op == 1)
 			assert_int_equal(store_fixture_try_delete(&f, 1), 0);
 		else if (op == 2)
-			assert_int_equal(rename_vector(&f, 1, 2, 0), 0);
+			assert_int_equal(store_fixture_try_rename(&f, 1, 2, 0), 0);
 		else
 			assert_int_equal(store_set_attr(f.store, name, store_fixture_name(1, name),
 							&attr, 15),
