@@ -102,7 +102,7 @@ void fault_stage_drop(struct fault_world *w)
 /* --- cases --- */
 
 static struct {
-	const char *kind, *only;
+	const char *kind, *only, *from; /* from: nothing is run before this case */
 	unsigned share;
 	bool full;
 	uint64_t seed, at, checked, failed;
@@ -111,10 +111,12 @@ static struct {
 
 static void name_and_end(int signal)
 {
-	char line[240];
+	char line[300];
 	int len = snprintf(line, sizeof(line),
-			   "signal %d (14: took too long) in CASE='%s' SEED=%llu\n", signal,
-			   cases.name, (unsigned long long)cases.seed);
+			   "signal %d (14: took too long) in CASE='%s' SEED=%llu, after %llu with "
+			   "%llu failures\n",
+			   signal, cases.name, (unsigned long long)cases.seed,
+			   (unsigned long long)cases.checked, (unsigned long long)cases.failed);
 
 	if (write(STDOUT_FILENO, line, (size_t)len) != len)
 		_exit(2);
@@ -123,12 +125,14 @@ static void name_and_end(int signal)
 
 void fault_cases_start(const char *kind, unsigned share)
 {
-	static const int signals[] = {SIGALRM, SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+	static const int signals[] = {SIGALRM, SIGSEGV, SIGBUS,	 SIGABRT,
+				      SIGFPE,  SIGILL,	SIGTERM, SIGINT};
 	const char *torture = getenv("TORTURE"), *seed = getenv("SEED");
 
 	memset(&cases, 0, sizeof(cases));
 	cases.kind = kind;
 	cases.only = getenv("CASE");
+	cases.from = getenv("FROM");
 	cases.full = torture != NULL && strcmp(torture, "full") == 0;
 	cases.seed = seed != NULL ? strtoull(seed, NULL, 10) : 1;
 	cases.share = cases.full ? 1 : share;
@@ -166,7 +170,9 @@ bool fault_case(const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(cases.name, sizeof(cases.name), format, args); /* they are short */
 	va_end(args);
-	mine = cases.only == NULL || strcmp(cases.only, cases.name) == 0;
+	if (cases.from != NULL && strcmp(cases.from, cases.name) == 0)
+		cases.from = NULL;
+	mine = cases.from == NULL && (cases.only == NULL || strcmp(cases.only, cases.name) == 0);
 	if (mine)
 		(void)alarm(LIMIT_SECONDS);
 	return mine;

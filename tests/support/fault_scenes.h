@@ -40,8 +40,8 @@ void fault_stage_drop(struct fault_world *w);
 /* --- cases of a test --- */
 
 /*
- * Reads TORTURE, SEED and CASE. share: of how many cases ci looks at one. From now on a case that
- * crashes, or takes longer than 20 s, is named before the program ends.
+ * Reads TORTURE, SEED, CASE and FROM. share: of how many cases ci looks at one. From now on a case
+ * that crashes, or takes longer than 20 s, is named before the program ends.
  */
 void fault_cases_start(const char *kind, unsigned share);
 /* From now on ci looks at one case of so many. */
