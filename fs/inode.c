@@ -120,11 +120,14 @@ static void unlink_id(struct inode_table *table, struct node *node)
 	*at = node->next_id;
 }
 
-/* Doubles the tables; on a shortage of memory the chains just grow longer. */
+/*
+ * Doubles the tables; on a shortage of memory the chains just grow longer. Each node is looked at once
+ * for both: nearly all of it is waiting for memory.
+ */
 static void grow(struct inode_table *table)
 {
 	size_t old_buckets = table->buckets;
-	struct node **old_id = table->by_id, **old_name = table->by_name;
+	struct node **old_id = table->by_id;
 	struct node **by_id = mem_zalloc(old_buckets * 2, sizeof(*by_id));
 	struct node **by_name = mem_zalloc(old_buckets * 2, sizeof(*by_name));
 
@@ -133,21 +136,20 @@ static void grow(struct inode_table *table)
 		mem_free(by_name);
 		return;
 	}
+	mem_free(table->by_name);
 	table->by_id = by_id;
 	table->by_name = by_name;
 	table->buckets = old_buckets * 2;
-	for (size_t i = 0; i < old_buckets; i++) {
+	for (int kind = NODE_README; kind < NODE_FIXED_END; kind++)
+		inode_table_link_name(table, &table->fixed[kind]);
+	for (size_t i = 0; i < old_buckets; i++)
 		for (struct node *node = old_id[i], *next; node != NULL; node = next) {
 			next = node->next_id;
 			link_id(table, node);
+			if (node->named)
+				inode_table_link_name(table, node);
 		}
-		for (struct node *node = old_name[i], *next; node != NULL; node = next) {
-			next = node->next_name;
-			inode_table_link_name(table, node);
-		}
-	}
 	mem_free(old_id);
-	mem_free(old_name);
 }
 
 /* --- nodes --- */

@@ -201,14 +201,28 @@ static bool is_sought(const uint8_t *item, struct sought sought)
 	return ((bits ^ sought.bits) & sought.mask) == 0;
 }
 
-/* Whether any of GROUP items is sought. Without a branch, so that compilers look at several at once. */
+/* Four items, compared in one step. */
+typedef uint32_t items4 __attribute__((vector_size(4 * TAG_SIZE)));
+
+static items4 match4(const uint8_t *items, struct sought sought)
+{
+	items4 bits;
+
+	memcpy(&bits, items, sizeof(bits));
+	return (items4)(((bits ^ sought.bits) & sought.mask) == 0);
+}
+
+/* Whether any of GROUP items is sought. */
 static bool group_has(const uint8_t *items, struct sought sought)
 {
-	uint32_t hits = 0;
+	items4 hits = match4(items, sought) | match4(items + sizeof(hits), sought) |
+		      match4(items + 2 * sizeof(hits), sought) |
+		      match4(items + 3 * sizeof(hits), sought);
+	uint64_t halves[2];
 
-	for (uint32_t i = 0; i < GROUP; i++)
-		hits |= is_sought(items + (size_t)i * TAG_SIZE, sought);
-	return hits != 0;
+	static_assert(GROUP * TAG_SIZE == 4 * sizeof(hits), "a group is four vectors");
+	memcpy(halves, &hits, sizeof(halves));
+	return (halves[0] | halves[1]) != 0;
 }
 
 /*
