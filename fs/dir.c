@@ -150,7 +150,8 @@ static int parse_digits(const struct fs *fs, const struct query_vector *prefix, 
 		return no_such_query(fs, call);
 	if (rc != 0)
 		return rc;
-	if (size > 0 ? query->vector.len == size : query->vector.len % sizeof(float) == 0)
+	if (!query->vector.open &&
+	    (size > 0 ? query->vector.len == size : query->vector.len % sizeof(float) == 0))
 		query->kind = NODE_POINT;
 	else
 		query->kind = NODE_DIGITS;

@@ -202,16 +202,80 @@ enum query_name query_classify(const char *name, size_t len)
 	return QUERY_NAME_OTHER;
 }
 
+/* Makes bytes of result: those of the prefix that stay, and room for `more`. */
+static int begin_bytes(const struct query_vector *prefix, size_t stay, size_t more,
+		       struct query_vector *result)
+{
+	result->bytes = mem_alloc(stay + more);
+	if (result->bytes == NULL)
+		return ERR_NOMEM;
+	if (stay > 0)
+		memcpy(result->bytes, prefix->bytes, stay);
+	return 0;
+}
+
+static int extend_hex(const struct query_vector *prefix, const char *name, size_t len,
+		      size_t max_bytes, struct query_vector *result)
+{
+	size_t added;
+	int rc;
+
+	if (!vecfmt_hex_size(len, &added) || added == 0 || added > max_bytes - prefix->len)
+		return ERR_ABSENT;
+	rc = begin_bytes(prefix, prefix->len, added, result);
+	if (rc != 0)
+		return rc;
+	result->len = prefix->len + added;
+	return vecfmt_hex(name, len, result->bytes + prefix->len) ? 0 : ERR_ABSENT;
+}
+
+/*
+ * The digits that the prefix holds and these, filled up to groups of four with digits of 0: what is not 0
+ * behind the bytes that the digits are enough for has to be gone on with.
+ */
+static int extend_base64(const struct query_vector *prefix, const char *name, size_t len,
+			 size_t max_bytes, struct query_vector *result)
+{
+	size_t held = prefix->n_held, digits = held + len, rest = digits % 4;
+	size_t stay = prefix->len - (held > 0 ? held - 1 : 0), groups = (digits + 3) / 4;
+	char *filled = NULL;
+	int rc = ERR_ABSENT;
+
+	result->len = stay + digits / 4 * 3 + (rest > 0 ? rest - 1 : 0);
+	/* An odd number of digits ends the vector. */
+	if (len == 0 || rest == 1 || held == 3 || result->len > max_bytes)
+		return ERR_ABSENT;
+	filled = mem_alloc(groups * 4);
+	rc = filled != NULL ? begin_bytes(prefix, stay, groups * 3, result) : ERR_NOMEM;
+	if (rc != 0)
+		goto out;
+	memset(filled, 'A', groups * 4);
+	memcpy(filled, prefix->held, held);
+	memcpy(filled + held, name, len);
+	if (!vecfmt_base64(filled, groups * 4, result->bytes + stay))
+		rc = ERR_ABSENT;
+	for (size_t i = result->len; rc == 0 && i < stay + groups * 3; i++)
+		result->open = result->open || result->bytes[i] != 0;
+	if (result->open && (rest == 3 || result->len == max_bytes))
+		rc = ERR_ABSENT;
+	result->n_held = (uint8_t)rest;
+	memcpy(result->held, filled + digits - rest, rest);
+out:
+	mem_free(filled);
+	return rc;
+}
+
 int query_vector_extend(const struct query_vector *prefix, const char *name, size_t len,
 			size_t max_bytes, struct query_vector *result_out)
 {
 	struct query_vector empty = {0}, result = {0};
-	size_t added;
-	bool ok;
+	int rc;
 
 	*result_out = (struct query_vector){0};
 	if (prefix == NULL)
 		prefix = &empty;
+	if (prefix->len > max_bytes)
+		return ERR_ABSENT;
 	result.base64 = prefix->base64;
 	if (prefix->len == 0) {
 		result.base64 = is_base64(name, len);
@@ -220,26 +284,12 @@ int query_vector_extend(const struct query_vector *prefix, const char *name, siz
 			len -= BASE64_PREFIX_LEN;
 		}
 	}
-	ok = result.base64 ? vecfmt_base64_size(len, &added) : vecfmt_hex_size(len, &added);
-	if (!ok || added == 0 || prefix->len > max_bytes || added > max_bytes - prefix->len)
-		return ERR_ABSENT;
-	/* Digits that end inside a group of four can only be the last. */
-	if (result.base64 && prefix->len % 3 != 0)
-		return ERR_ABSENT;
-	result.len = prefix->len + added;
-	result.bytes = mem_alloc(result.len);
-	if (result.bytes == NULL)
-		return ERR_NOMEM;
-	if (prefix->len > 0)
-		memcpy(result.bytes, prefix->bytes, prefix->len);
-	ok = result.base64 ? vecfmt_base64(name, len, result.bytes + prefix->len) :
-			     vecfmt_hex(name, len, result.bytes + prefix->len);
-	if (!ok) {
+	rc = (result.base64 ? extend_base64 : extend_hex)(prefix, name, len, max_bytes, &result);
+	if (rc != 0)
 		query_vector_release(&result);
-		return ERR_ABSENT;
-	}
-	*result_out = result;
-	return 0;
+	else
+		*result_out = result;
+	return rc;
 }
 
 void query_vector_release(struct query_vector *vector)

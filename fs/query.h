@@ -37,11 +37,15 @@ enum query_name query_classify(const char *name, size_t len);
 
 /*
  * Growing bytes of a query vector whose digits are split over path components. A component of hex
- * has an even number of digits; of base64url (the first starts with "b64:", later ones do not) a
- * number of digits that is a multiple of 4, but for the last.
+ * has an even number of digits; of base64url (the first starts with "b64:", later ones do not) too,
+ * but for the last. Two or three digits of a group of four give a byte less than they are, and two may
+ * be gone on with: they are held, to be decoded again with what follows.
  */
 struct query_vector {
 	bool base64;
+	bool open;	/* base64url: the digits say more than the bytes, it cannot end here */
+	uint8_t n_held; /* 0, 2 or 3 */
+	char held[3];
 	size_t len;	/* bytes so far */
 	uint8_t *bytes; /* owned; mem_free */
 };

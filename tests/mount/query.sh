@@ -37,6 +37,7 @@ equal "split, by cd" "$three" "$(cd "$Q/3/${point:0:8}" && cat "${point:8}")"
 equal "base64url" "$three" "$(cat "$Q/3/b64:$(b64 3 0 0 0)")"
 b=$(b64 3 0 0 0)
 equal "base64url, split" "$three" "$(cat "$Q/3/b64:${b:0:8}/${b:8}")"
+equal "base64url, split within four digits" "$three" "$(cat "$Q/3/b64:${b:0:6}/${b:6:4}/${b:10}")"
 equal "like" "p2${tab}1
 p4${tab}1
 p1${tab}2" "$(cat "$Q/3/like/p3")"

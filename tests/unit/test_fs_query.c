@@ -172,11 +172,55 @@ static void split_base64_grows(void **state)
 	assert_int_equal(extend(&vector, "b64:AAE-", 8), 0);
 	assert_true(vector.base64);
 	assert_int_equal(extend(&vector, "b64:AAAA", 8), ERR_ABSENT); /* only the first has it */
-	assert_int_equal(extend(&vector, "__", 8), ERR_ABSENT);	      /* unused bits */
+	assert_int_equal(extend(&vector, "__", 4), ERR_ABSENT);	      /* unused bits */
 	assert_int_equal(extend(&vector, "_w", 8), 0);
 	assert_int_equal(vector.len, 4);
 	assert_memory_equal(vector.bytes, "\x00\x01\x3e\xff", 4);
-	assert_int_equal(extend(&vector, "AAAA", 8), ERR_ABSENT); /* that was the last one */
+	assert_int_equal(extend(&vector, "AAAA", 4), ERR_ABSENT); /* too long */
+	query_vector_release(&vector);
+}
+
+/* Cut at each even length, in two and in three parts: the same bytes, and whole only at the end. */
+static void base64_is_cut_anywhere(void **state)
+{
+	static const char digits[] = "_wABgP7-_yE8QA",
+			  bytes[] = "\xff\x00\x01\x80\xfe\xfe\xff\x21\x3c\x40";
+	const size_t len = sizeof(digits) - 1, size = sizeof(bytes) - 1;
+
+	(void)state;
+	for (size_t a = 2; a < len; a += 2)
+		for (size_t b = a + 2; b <= len; b += 2) {
+			struct query_vector vector = {0};
+			char part[32];
+
+			snprintf(part, sizeof(part), "b64:%.*s", (int)a, digits);
+			assert_int_equal(extend(&vector, part, size), 0);
+			snprintf(part, sizeof(part), "%.*s", (int)(b - a), digits + a);
+			assert_int_equal(extend(&vector, part, size), 0);
+			assert_true(vector.open || vector.len == b * 6 / 8);
+			if (b < len)
+				assert_int_equal(extend(&vector, digits + b, size), 0);
+			assert_false(vector.open);
+			assert_int_equal(vector.len, size);
+			assert_memory_equal(vector.bytes, bytes, size);
+			query_vector_release(&vector);
+		}
+}
+
+static void base64_ends_once(void **state)
+{
+	struct query_vector vector = {0};
+
+	(void)state;
+	assert_int_equal(extend(&vector, "b64:__", 8), 0);
+	assert_true(vector.open);
+	assert_int_equal(extend(&vector, "B", 8), ERR_ABSENT);	 /* bits that no byte has */
+	assert_int_equal(extend(&vector, "AAA", 8), ERR_ABSENT); /* 4n + 1 */
+	assert_int_equal(extend(&vector, "8", 8), 0);
+	assert_false(vector.open);
+	assert_int_equal(vector.len, 2);
+	assert_memory_equal(vector.bytes, "\xff\xff", 2);
+	assert_int_equal(extend(&vector, "AA", 8), ERR_ABSENT); /* an odd number was the end */
 	query_vector_release(&vector);
 }
 
@@ -360,6 +404,8 @@ int main(void)
 		cmocka_unit_test(names_are_classified),
 		cmocka_unit_test(split_hex_grows),
 		cmocka_unit_test(split_base64_grows),
+		cmocka_unit_test(base64_is_cut_anywhere),
+		cmocka_unit_test(base64_ends_once),
 		cmocka_unit_test(extending_survives_lack_of_memory),
 		cmocka_unit_test(answers_render),
 		cmocka_unit_test(pieces_render),
