@@ -2,7 +2,7 @@
  * index.h - graph, codes and states of one collection, made when its dimension is known.
  *
  * Locks: index->freeze is held shared by whoever changes nodes or codes (it may wait for I/O
- * inside), exclusively only for the moment in which a flush freezes them. index->grow_lock within.
+ * inside), exclusively only for the moment in which a flush freezes them. index->grow_lock before it, alone.
  */
 #ifndef VECFS_ANN_INDEX_H
 #define VECFS_ANN_INDEX_H

@@ -70,6 +70,8 @@ int status_verify(struct fs *fs, struct call *call)
 		return 0;
 	if (fs->daemon != NULL)
 		daemon_say(fs->daemon, verify.first.text);
-	return err_set(&call->msg, ERR_DAMAGED, "verify: %llu findings, all in status/errors: %s",
-		       (unsigned long long)verify.report.damages, verify.first.text);
+	return err_set(&call->msg, ERR_DAMAGED,
+		       "verify: %llu findings, %u lines in status/errors: %s",
+		       (unsigned long long)verify.report.damages,
+		       verify.told < VERIFY_TOLD ? verify.told : VERIFY_TOLD, verify.first.text);
 }

@@ -3,7 +3,7 @@
  * one makes checkpoints, the other syncs the log, so that its syncs never wait for a checkpoint.
  *
  * A checkpoint is due when enough log or enough changed pages have gathered, when a writer asks for the
- * room that it makes, and when nothing was written for a while after a commit.
+ * room that it makes, and a minute after the first commit that no checkpoint has.
  *
  * Invariants:
  *  1. thread_lock is held for the flags and for waiting alone, never over a checkpoint or a sync.

@@ -116,7 +116,7 @@ struct format_slot {
 	uint8_t dir_depth[4];	  /* 60: the directory has 2^depth entries */
 	uint8_t ckpt_lsn[8];	  /* 64: all records up to this are in the pages */
 	uint8_t graph_lsn[8];	  /* 72: vectors up to this are linked or pending in the graph */
-	uint8_t first_segment[8]; /* 80: recovery reads the log from here */
+	uint8_t first_segment[8]; /* 80: recovery reads the log from here; 0: there is none */
 	uint8_t blocks[8];	  /* 88: blocks of the head in use, from 0 to the last used one */
 	uint8_t live[8];	  /* 96: vectors */
 	uint8_t dead[8];	  /* 104: slots deleted but not yet released */

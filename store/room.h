@@ -24,7 +24,7 @@
 struct store;
 
 struct room {
-	pthread_mutex_t lock;	/* a leaf; held while the medium is asked to reserve */
+	pthread_mutex_t lock;	/* held while the medium is asked to reserve; alloc_lock within */
 	bool bounded;		/* the medium keeps promises; guarded by lock */
 	uint64_t blocks;	/* as of the last room_renew; guarded by lock */
 	uint64_t promised_end;	/* blocks of the head that are promised; guarded by lock */
