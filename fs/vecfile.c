@@ -78,7 +78,7 @@ static void empty(struct vecfile *file, uint64_t version)
 {
 	file->len = 0;
 	file->low = file->high = 0;
-	file->dirty = file->patch = file->scattered = false;
+	file->dirty = file->patch = file->scattered = file->overrun = false;
 	file->fresh = true;
 	file->fresh_at = version;
 	file->version = 0;
@@ -335,8 +335,10 @@ int vecfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, si
 		return rc;
 	if (handle->append)
 		offset = file->len;
-	if (offset > limit || len > limit - offset)
+	if (offset > limit || len > limit - offset) {
+		file->overrun = true;
 		return too_long(fs, offset + len, &call->msg);
+	}
 	file->writer = call->thread;
 	at = (size_t)offset;
 	rc = make_room(fs, handle, at + len, &call->msg);
@@ -395,7 +397,7 @@ int vecfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct
 		memset(file->bytes + file->len, 0, (size_t)size - file->len);
 		file->len = (size_t)size;
 	}
-	file->told = false;
+	file->told = file->overrun = false;
 	inode_set_size(fs->inodes, handle->node, file->len);
 	return 0;
 }
@@ -417,8 +419,15 @@ bool vecfile_incomplete(struct fs *fs, const struct vecfile *file, struct err_ms
 {
 	size_t size = attr_vector_size(fs);
 
-	if (!file->dirty || file->len == (size > 0 ? size : file->len / 4 * 4))
-		return false;
+	if (!file->dirty || file->len == (size > 0 ? size : file->len / 4 * 4)) {
+		/* The beginning of something else must not say what dimension all others have. */
+		if (!file->dirty || size > 0 || !file->overrun)
+			return false;
+		(void)err_set(msg, ERR_INVALID,
+			      "more than %u float32 were written: nothing is kept of it",
+			      ANN_DIM_MAX);
+		return true;
+	}
 	if (size == 0)
 		(void)err_set(msg, ERR_INVALID,
 			      "got %zu bytes, not a whole number of float32 (4 bytes each)",

@@ -49,6 +49,7 @@ struct vecfile {
 	bool scattered;	  /* what was written is not one piece */
 	size_t low, high; /* the piece written since the last commit, unless scattered */
 	bool unsynced;	  /* committed since the last sync */
+	bool overrun;	  /* more was written than any vector has, and refused */
 	bool told;	  /* a close has already said what is wrong */
 	bool brought;	  /* the store has it from here, the kernel may not know its length */
 	uint64_t writer;  /* the thread that wrote last: the kernel lets them write in turn */

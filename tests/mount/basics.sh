@@ -172,6 +172,11 @@ ok "unmount" unmount_store "$M"
 # --- the first vector sets the dimension ---
 ok "mount without dim" mount_store "$scratch/new.vecfs" "$M" metric=l2
 refused "no whole number of float32" "Invalid argument" sh -c "head -c 10 '$S/a' | cat >'$V/a'"
+head -c 70000 /dev/zero >"$S/photo"
+refused "what is no vector" "File too large" cp "$S/photo" "$V/photo"
+refused "nor in steps" "File too large" dd if="$S/photo" of="$V/photo" bs=4096
+ok "is not there" soon absent "$V/photo"
+contains "the errors say that nothing of it is" "more than 16384 float32 were written: nothing is kept" "$errors"
 ok "the first vector" cp -a "$S/c" "$V/first"
 ok "reads back" cmp "$S/c" "$V/first"
 equal "with its time" "$(stat -c %y "$S/c")" "$(stat -c %y "$V/first")"
