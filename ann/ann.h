@@ -228,7 +228,9 @@ struct ann_stats {
 	uint64_t vectors, pending, linked, tombstones;
 	uint64_t queries, exact_queries, distances, hops;
 	uint64_t inserted, repaired;
-	uint64_t code_bytes, node_bytes, table_bytes; /* memory */
+	uint64_t code_bytes;  /* memory that the codes take: codes_bytes */
+	uint64_t node_bytes;  /* pages of the graph, in memory or not */
+	uint64_t table_bytes; /* memory of what is kept for each slot beside its code */
 	uint32_t effort, threads, code_bits, degree;
 	const char *kernel; /* "avx512", "avx2", "neon", "scalar" */
 };

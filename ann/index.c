@@ -221,6 +221,7 @@ void index_put_code(struct index *index, uint32_t slot, const uint8_t *code)
 {
 	uint32_t *to = (uint32_t *)codes_at(&index->codes, slot);
 
+	codes_use(&index->codes, slot);
 	for (uint32_t i = 0; i < index->quant.code_bytes / 4; i++) {
 		uint32_t word;
 

@@ -190,6 +190,7 @@ static void spread_codes(struct index *index, uint64_t at, const uint8_t *page, 
 
 		if (slot >= slots)
 			return;
+		codes_use(&index->codes, (uint32_t)slot);
 		memcpy(codes_at(&index->codes, (uint32_t)slot) + inside, page + done, n);
 		done += n;
 	}

@@ -109,11 +109,14 @@ struct codes {
 	uint32_t stride; /* code_bytes rounded up to 4; keeps memory small rather than aligned */
 	_Atomic(uint8_t *) *chunks; /* TABLE_CHUNKS pointers, NULL where not grown; 2 MiB pages */
 	_Atomic uint32_t cap;	    /* slots below this have room */
+	_Atomic uint32_t used;	    /* slots from this on were never written: codes_use */
 };
 int codes_init(struct codes *codes, uint32_t code_bytes);
 void codes_release(struct codes *codes);
 /* Makes room for slots below n. Callers serialise; readers go on. ERR_NOMEM. */
 int codes_grow(struct codes *codes, uint32_t n);
+/* To be called before the code of `slot` is written, for codes_bytes. Any thread; room exists. */
+void codes_use(struct codes *codes, uint32_t slot);
 /* Room for slot must exist. */
 static inline uint8_t *codes_at(const struct codes *codes, uint32_t slot)
 {
@@ -122,7 +125,12 @@ static inline uint8_t *codes_at(const struct codes *codes, uint32_t slot)
 
 	return chunk + (size_t)(slot % CODES_CHUNK) * codes->stride;
 }
-uint64_t codes_bytes(const struct codes *codes); /* memory in use */
+/*
+ * Memory that the codes take: of the slots up to the last one used, in whole pages of the system. Room
+ * behind them is address space alone. (Where the system gives huge pages, the last one may reach up to
+ * 2 MiB further.)
+ */
+uint64_t codes_bytes(const struct codes *codes);
 
 /*
  * Distances from the query to the codes of n slots, prefetching ahead. distances_out: n floats.

@@ -179,7 +179,8 @@ static void memory(struct text *text, const struct ann_stats *ann, const struct 
 	};
 
 	head(text, "memory_bytes", "gauge",
-	     "Memory by part; resident is that of the whole process.");
+	     "Memory by part: codes up to the last slot used; nodes are the pages of the graph, in "
+	     "memory or not; resident is the whole process.");
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		text_format(text, "vecfs_memory_bytes{part=\"%s\"} %" PRIu64 "\n", parts[i].part,
 			    parts[i].bytes);

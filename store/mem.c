@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "store/err.h"
 
@@ -116,6 +117,14 @@ void mem_unreserve(void *at, size_t size)
 {
 	if (at != NULL)
 		(void)munmap(at, size); /* fails only for arguments we never pass */
+}
+
+size_t mem_touched(size_t size)
+{
+	long known = sysconf(_SC_PAGESIZE);
+	size_t page = known > 0 ? (size_t)known : 4096;
+
+	return (size + page - 1) / page * page;
 }
 
 void mem_trim(void)

@@ -34,6 +34,8 @@ void *mem_reserve(size_t size, bool huge);
 /* Gives the memory of a part of a reservation back; it reads as zero again. Page aligned. */
 void mem_discard(void *at, size_t size);
 void mem_unreserve(void *at, size_t size);
+/* The memory that `size` bytes from the start of a reservation take once touched: whole pages. */
+size_t mem_touched(size_t size);
 /* Gives back to the system what was freed. Takes a moment for each block there is. */
 void mem_trim(void);
 

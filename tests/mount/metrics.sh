@@ -54,7 +54,10 @@ for name in vecfs_vectors vecfs_vectors_pending vecfs_cache_hit_rate \
 	[ -n "$(get "$name")" ] || fail "$name is missing"
 done
 equal "vecfs_vectors" 400 "$(get vecfs_vectors)"
-ok "memory of the codes" [ "$(get 'vecfs_memory_bytes{part="codes"}')" -gt 0 ]
+codes=$(get 'vecfs_memory_bytes{part="codes"}')
+ok "memory of the codes" [ "$codes" -gt 0 ]
+# 400 codes of at most 64 + 16 bytes, in whole pages of at most 64 KiB; not what has room for more
+ok "what they take, not what is reserved: $codes" [ "$codes" -le 65536 ]
 
 moves vecfs_query_seconds_count cat "$M/query/3/like/v1"
 moves vecfs_distances_total cat "$M/query/3,exact/like/v1"

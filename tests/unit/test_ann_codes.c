@@ -28,19 +28,46 @@ static void test_grow(void **ctx)
 	first = codes_at(&codes, 0);
 	memset(first, 7, 30);
 	assert_ptr_equal(codes_at(&codes, 1), first + 32);
-	assert_int_equal(codes_bytes(&codes), 320);
+	assert_int_equal(codes_bytes(&codes), 0); /* room alone takes nothing */
 
 	assert_int_equal(codes_grow(&codes, 3 * CODES_CHUNK + 1), 0);
 	assert_ptr_equal(codes_at(&codes, 0), first);
 	assert_int_equal(first[29], 7);
 	assert_int_equal(codes_grow(&codes, 5), 0); /* never shrinks */
-	assert_int_equal(codes_bytes(&codes), (3 * (uint64_t)CODES_CHUNK + 1) * 32);
+	assert_int_equal(codes_bytes(&codes), 0);
 	for (uint32_t slot = CODES_CHUNK - 1; slot < 3 * CODES_CHUNK; slot += CODES_CHUNK) {
 		memset(codes_at(&codes, slot), 1, 32);
 		memset(codes_at(&codes, slot + 1), 2, 32);
 		assert_int_equal(codes_at(&codes, slot)[31], 1);
 	}
 	codes_release(&codes);
+	codes_release(&codes);
+}
+
+/* What codes_bytes says is what the kernel has given: of the slots used, not of those with room. */
+static void test_bytes(void **ctx)
+{
+	const size_t page = mem_touched(1);
+	struct codes codes;
+
+	(void)ctx;
+	assert_int_equal(codes_init(&codes, 32), 0);
+	assert_int_equal(codes_grow(&codes, 3 * CODES_CHUNK), 0);
+	codes_use(&codes, 0);
+	assert_int_equal(codes_bytes(&codes), page);
+	codes_use(&codes, (uint32_t)(page / 32) - 1);
+	assert_int_equal(codes_bytes(&codes), page);
+	codes_use(&codes, (uint32_t)(page / 32));
+	assert_int_equal(codes_bytes(&codes), 2 * page);
+	codes_use(&codes, 3); /* what was used stays */
+	assert_int_equal(codes_bytes(&codes), 2 * page);
+	codes_use(&codes, 2 * CODES_CHUNK + 1);
+	assert_int_equal(codes_bytes(&codes), 2 * (uint64_t)CODES_CHUNK * 32 + page);
+	codes_use(&codes, 3 * CODES_CHUNK - 1);
+	assert_int_equal(codes_bytes(&codes), 3 * (uint64_t)CODES_CHUNK * 32);
+	codes_release(&codes);
+	assert_int_equal(codes_init(&codes, 32), 0);
+	assert_int_equal(codes_bytes(&codes), 0);
 	codes_release(&codes);
 }
 
@@ -107,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grow),
+		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_readers),
 	};

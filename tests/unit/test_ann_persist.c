@@ -94,8 +94,12 @@ static void test_close_keeps_graph(void **state)
 
 	(void)state;
 	for (enum ann_metric metric = ANN_COSINE; metric <= ANN_L2; metric++) {
+		const uint64_t codes = N * quant_code_bytes(DIM, 4), page = 65536; /* at most */
+
 		new_filled(&fixture, metric);
+		assert_in_range(stats_of(fixture.ann).code_bytes, codes, codes + page);
 		ann_fixture_reopen(&fixture, false);
+		assert_in_range(stats_of(fixture.ann).code_bytes, codes, codes + page);
 		assert_string_equal(fixture.note.text, "");
 		assert_int_equal(stats_of(fixture.ann).linked, N);
 		assert_int_equal(stats_of(fixture.ann).pending, 0);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -115,6 +116,11 @@ static void test_reserve(void **state)
 	}
 	mem_unreserve(NULL, size);
 	assert_null(mem_reserve(0, false));
+
+	assert_int_equal(mem_touched(0), 0);
+	assert_int_equal(mem_touched(1), sysconf(_SC_PAGESIZE));
+	assert_int_equal(mem_touched(size), size);
+	assert_int_equal(mem_touched(size + 1), size + mem_touched(1));
 }
 
 static bool count_and_fail(void *ctx)
