@@ -130,7 +130,7 @@ static int read_text(const char *mountpoint, const char *name, char *buf, size_t
 	snprintf(path, sizeof(path), "%s/status/%s", mountpoint, name);
 	file = fopen(path, "re");
 	if (file == NULL)
-		return err_set(msg, ERR_ABSENT,
+		return err_set(msg, errno == EACCES ? ERR_PERMISSION : ERR_ABSENT,
 			       "%s cannot be read: %s; expected the mount point of a vecfs store",
 			       path, strerror(errno));
 	got = fread(buf, 1, size - 1, file);
@@ -314,6 +314,7 @@ static int read_any(const char *path, struct view *view, struct err_msg *msg)
 	struct mount_point_entry entry;
 	struct stat st;
 	char *absolute = NULL;
+	const char *mountpoint;
 	int rc;
 
 	snprintf(view->where, sizeof(view->where), "%.4095s", path);
@@ -321,12 +322,19 @@ static int read_any(const char *path, struct view *view, struct err_msg *msg)
 		return read_mount(path, view, msg);
 	cmd_wait_closed(path);
 	rc = mount_point_resolve(path, &absolute, msg);
+	mountpoint = absolute;
 	if (rc == 0)
 		rc = read_store(absolute, view, msg);
 	if (rc == ERR_BUSY && mount_point_find(NULL, absolute, &entry)) {
+		mountpoint = view->where;
 		snprintf(view->where, sizeof(view->where), "%.4095s", entry.mountpoint);
-		rc = read_mount(entry.mountpoint, view, msg);
+		rc = read_mount(mountpoint, view, msg);
 	}
+	if (rc == ERR_PERMISSION && mountpoint != NULL && mount_point_closed(mountpoint, &entry))
+		rc = err_set(msg, rc,
+			     "user %u has mounted the store %.200s at %.200s and lets in nobody "
+			     "else, not even root; ask as that user, or mount it with allow_other",
+			     entry.uid, entry.source, entry.mountpoint);
 	mem_free(absolute);
 	return rc;
 }

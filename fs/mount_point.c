@@ -171,12 +171,28 @@ static void unescape(const char *field, char *out, size_t size)
 	out[n] = '\0';
 }
 
+/* What FUSE says of a mount, "rw,user_id=0,group_id=0,allow_other" and more. */
+static void parse_options(char *options, struct mount_point_entry *entry_out)
+{
+	static const char user[] = "user_id=";
+	char *option;
+
+	while ((option = strsep(&options, ",")) != NULL) {
+		if (strncmp(option, user, sizeof(user) - 1) == 0)
+			entry_out->uid = (unsigned)strtoul(option + sizeof(user) - 1, NULL, 10);
+		else if (strcmp(option, "allow_other") == 0)
+			entry_out->allow_other = true;
+	}
+}
+
 bool mount_point_parse(char *line, struct mount_point_entry *entry_out)
 {
 	char *rest = line, *field;
 	int number = 0;
-	bool separated = false;
+	bool separated = false, named = false;
 
+	entry_out->uid = 0;
+	entry_out->allow_other = false;
 	line[strcspn(line, "\n")] = '\0';
 	while ((field = strsep(&rest, " ")) != NULL) {
 		number++;
@@ -189,10 +205,12 @@ bool mount_point_parse(char *line, struct mount_point_entry *entry_out)
 			unescape(field, entry_out->type, sizeof(entry_out->type));
 		} else if (separated && number == 2) {
 			unescape(field, entry_out->source, sizeof(entry_out->source));
-			return true;
+			named = true;
+		} else if (separated && number == 3) {
+			parse_options(field, entry_out);
 		}
 	}
-	return false;
+	return named;
 }
 
 bool mount_point_find(const char *mountpoint, const char *source,
@@ -221,6 +239,13 @@ bool mount_point_find(const char *mountpoint, const char *source,
 	mem_free(entry);
 	mem_free(line);
 	return found;
+}
+
+bool mount_point_closed(const char *mountpoint, struct mount_point_entry *entry_out)
+{
+	return mount_point_find(mountpoint, NULL, entry_out) &&
+	       strcmp(entry_out->type, MOUNT_POINT_TYPE) == 0 && !entry_out->allow_other &&
+	       entry_out->uid != geteuid();
 }
 
 /* --- dead mounts --- */
@@ -295,6 +320,11 @@ int mount_point_prepare(const char *mountpoint, bool *detached_out, struct err_m
 			return rc;
 		*detached_out = true;
 	}
+	if (problem == EACCES && mount_point_closed(mountpoint, &entry))
+		return err_set(msg, ERR_PERMISSION,
+			       "%s: user %u has mounted the store %.200s here and lets in nobody "
+			       "else; choose another mount point, or have it unmounted",
+			       mountpoint, entry.uid, entry.source);
 	if (problem != 0)
 		return err_set(msg, problem == EACCES ? ERR_PERMISSION : ERR_ABSENT,
 			       "%s: %s; the mount point must be a directory that exists",

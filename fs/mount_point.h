@@ -33,6 +33,8 @@ int mount_point_prepare(const char *mountpoint, bool *detached_out, struct err_m
 
 struct mount_point_entry {
 	char mountpoint[4096], type[64], source[4096];
+	unsigned uid;	  /* who mounted it with FUSE; 0 where that is not said */
+	bool allow_other; /* the kernel lets others in, too */
 };
 /*
  * Finds the last, that is topmost, mount for which one of these holds: mountpoint (unless NULL) is
@@ -40,6 +42,11 @@ struct mount_point_entry {
  */
 bool mount_point_find(const char *mountpoint, const char *source,
 		      struct mount_point_entry *entry_out);
+/*
+ * Whether a mount of ours has this (absolute) mount point, and the kernel keeps this user out, since
+ * another one mounted it without allow_other. Root, too, is kept out.
+ */
+bool mount_point_closed(const char *mountpoint, struct mount_point_entry *entry_out);
 
 /* One line of /proc/self/mountinfo, cut at its fields in place. False when it is none. */
 bool mount_point_parse(char *line, struct mount_point_entry *entry_out);

@@ -119,6 +119,16 @@ say $? "writes and asks"
 said=$(ls m 2>&1)
 [[ $said == *"Permission denied"* ]]
 say $? "root sees nothing of it: $said"
+for what in s m /mnt/n/m/; do
+	said=$(/mnt/vecfs stat "$what" 2>&1)
+	[ $? -eq 1 ] && [[ $said == *"user 65534 "*" /mnt/n/s at /mnt/n/m "*"as that user"*allow_other* ]]
+	say $? "stat $what by root names who mounted it: $said"
+done
+said=$(/mnt/vecfs u m 2>&1)
+[ $? -eq 1 ] && [[ $said == *"user 65534 "*" /mnt/n/s "*"another mount point"* ]] && [ ! -e u ]
+say $? "so does a mount on it: $said"
+nobody /mnt/vecfs stat s | grep -qx 'mounted at   /mnt/n/m'
+say $? "who mounted it is told what is in it"
 nobody fusermount3 -u m
 say $? "the user unmounts"
 nobody /mnt/vecfs check s | grep -q ': clean$'

@@ -38,7 +38,9 @@ static void mountinfo_is_understood(void **state)
 {
 	struct mount_point_entry entry;
 	char line[] = "36 35 0:40 / /mnt/a\\040b\\134 rw,nosuid shared:1 master:2 - fuse.vecfs "
-		      "/st\\011ore rw,user_id=0\n";
+		      "/st\\011ore rw,user_id=1000,group_id=0,allow_other\n";
+	char closed[] = "36 35 0:40 / /mnt rw - fuse.vecfs /s rw,user_id=65534,group_id=65534\n";
+	char bare[] = "36 35 0:40 / /mnt rw,allow_other - fuse.vecfs /s\n";
 	char none[] = "36 35 0:40 / /mnt rw";
 
 	(void)state;
@@ -46,6 +48,16 @@ static void mountinfo_is_understood(void **state)
 	assert_string_equal(entry.mountpoint, "/mnt/a b\\");
 	assert_string_equal(entry.type, "fuse.vecfs");
 	assert_string_equal(entry.source, "/st\tore");
+	assert_int_equal(entry.uid, 1000);
+	assert_true(entry.allow_other);
+	assert_true(mount_point_parse(closed, &entry));
+	assert_string_equal(entry.source, "/s");
+	assert_int_equal(entry.uid, 65534);
+	assert_false(entry.allow_other);
+	assert_true(mount_point_parse(bare, &entry));
+	assert_string_equal(entry.source, "/s");
+	assert_int_equal(entry.uid, 0);
+	assert_false(entry.allow_other);
 	assert_false(mount_point_parse(none, &entry));
 	assert_true(mount_point_find("/proc", NULL, &entry));
 	assert_false(mount_point_find(NULL, "/no such store", &entry));
