@@ -57,6 +57,12 @@ struct store_io_ops {
 	 * read-only takes a shared one. Called once, before any of the calls below.
 	 */
 	int (*open)(struct store_io *io, bool writable, struct err_msg *msg);
+	/*
+	 * Takes away the head, which is open for writing, durably. The lock stays until close, and who
+	 * waits for it finds no head then. ERR_ABSENT, ERR_EXISTS: its name is gone, or is that of
+	 * another object now, which stays.
+	 */
+	int (*remove)(struct store_io *io);
 	int (*size)(struct store_io *io, uint64_t *bytes_out);
 	/* Reads exactly len bytes; ERR_DAMAGED when the object ends before. */
 	int (*read)(struct store_io *io, uint64_t offset, void *buf, size_t len);

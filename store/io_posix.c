@@ -12,6 +12,7 @@
  *  1. A head that exists is whole: it gets its name only after its first bytes are durable.
  *  2. While the head is open it is locked, exclusively if writable. These are open file description
  *     locks: the kernel drops them with the descriptor, whatever ends the process.
+ *  3. A head that was removed before its lock was had is not open.
  */
 #include "store/io_posix.h"
 
@@ -174,6 +175,31 @@ static int lock_head(const struct io_posix *p, int fd, bool writable, struct err
 		       err_str(ret));
 }
 
+/* Whether the name of the head leads to this file. ERR_ABSENT, ERR_EXISTS: to none, to another. */
+static int check_named(const struct io_posix *p, int fd, struct stat *st_out)
+{
+	struct stat named;
+
+	if (fstat(fd, st_out) != 0 || fstatat(p->dir_fd, p->file, &named, AT_SYMLINK_NOFOLLOW) != 0)
+		return io_posix_class(errno);
+	return named.st_ino == st_out->st_ino && named.st_dev == st_out->st_dev ? 0 : ERR_EXISTS;
+}
+
+/*
+ * Who removes a head holds its lock, which may come to somebody who had opened the file before. Where a
+ * file system gives a file a new number at each look, links are what counts.
+ */
+static int check_not_removed(const struct io_posix *p, int fd, struct err_msg *msg)
+{
+	struct stat st = {0};
+	int ret = check_named(p, fd, &st);
+
+	if (ret == ERR_EXISTS && st.st_nlink == 0)
+		return err_set(msg, ERR_BUSY, "%s is another file now than before; try again",
+			       p->path);
+	return ret == 0 || ret == ERR_EXISTS ? 0 : open_failed(p, ret, msg);
+}
+
 static int head_open(struct store_io *io, bool writable, struct err_msg *msg)
 {
 	struct io_posix *p = posix_of(io);
@@ -193,6 +219,8 @@ static int head_open(struct store_io *io, bool writable, struct err_msg *msg)
 		ret = check_dir(p, msg);
 	if (ret == 0)
 		ret = lock_head(p, fd, writable, msg);
+	if (ret == 0)
+		ret = check_not_removed(p, fd, msg);
 	if (ret != 0) {
 		(void)close(fd); /* nothing was written */
 		return ret;
@@ -200,6 +228,22 @@ static int head_open(struct store_io *io, bool writable, struct err_msg *msg)
 	p->fd = fd;
 	p->writable = writable;
 	return 0;
+}
+
+static int head_remove(struct store_io *io)
+{
+	struct io_posix *p = posix_of(io);
+	struct stat st;
+	int ret;
+
+	if (p->fd < 0)
+		return ERR_INVALID;
+	if (!p->writable)
+		return ERR_READONLY;
+	ret = check_named(p, p->fd, &st);
+	if (ret == 0)
+		ret = io_posix_unlink(p->dir_fd, p->file);
+	return ret != 0 ? ret : io_posix_sync_all(p->dir_fd);
 }
 
 /* --- surroundings --- */
@@ -248,6 +292,7 @@ static void io_close(struct store_io *io)
 static const struct store_io_ops io_posix_ops = {
 	.create = head_create,
 	.open = head_open,
+	.remove = head_remove,
 	.size = io_posix_head_size,
 	.read = io_posix_head_read,
 	.read_batch = io_posix_head_read_batch,

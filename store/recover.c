@@ -143,6 +143,7 @@ static int load_best(struct store *store, struct store_open_report *report, stru
 			"recover, and look at the disk",
 			store->io->ops->name(store->io), err_str(ERR_IO));
 	report->older_slot = bad && slots[0].generation > 1;
+	report->fresh = !bad && slots[0].generation == 1;
 	for (unsigned i = 0; i < n; i++) {
 		err = load_slot(store, &slots[i], i == 0 ? &first : msg);
 		if (err == 0) {

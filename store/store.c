@@ -124,6 +124,8 @@ int store_open(struct store_io *io, const struct store_opts *opts, struct store 
 	int err;
 
 	*store_out = NULL;
+	if (report_out != NULL)
+		*report_out = report;
 	if (msg != NULL)
 		msg->text[0] = '\0';
 	if (opts->recover_prefix && !opts->read_only)
@@ -145,12 +147,12 @@ int store_open(struct store_io *io, const struct store_opts *opts, struct store 
 				      "limits on memory and processes (ulimit -v, ulimit -u)");
 	}
 	wal_report_release(&log);
+	if (report_out != NULL)
+		*report_out = report;
 	if (err != 0) {
 		destroy(store);
 		return err;
 	}
-	if (report_out != NULL)
-		*report_out = report;
 	*store_out = store;
 	return 0;
 }

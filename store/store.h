@@ -56,6 +56,7 @@ struct store_opts {
 
 /* What opening did, for the log and for messages. */
 struct store_open_report {
+	bool fresh;	    /* it was made, and never opened for writing before */
 	bool clean;	    /* no log was needed */
 	bool older_slot;    /* the newest commit slot was unusable */
 	uint64_t replayed;  /* records */
@@ -69,6 +70,7 @@ struct store_open_report {
 /*
  * Opens the store behind io and recovers it. The store does not own io; close it after. On error
  * msg says what is wrong and what to do: ERR_FORMAT, ERR_DAMAGED, ERR_BUSY, ERR_ABSENT, ERR_IO ...
+ * *report_out is then what was found out before.
  */
 int store_open(struct store_io *io, const struct store_opts *opts, struct store **store_out,
 	       struct store_open_report *report_out, struct err_msg *msg);

@@ -61,6 +61,27 @@ static int op_open(struct store_io *io, bool writable, struct err_msg *msg)
 	return err;
 }
 
+static int op_remove(struct store_io *io)
+{
+	struct io_mem_connection *connection = (struct io_mem_connection *)io;
+	struct io_mem *medium = connection->medium;
+	size_t len = 0;
+	int fate = io_mem_ask(medium, "remove", &len), err = 0;
+
+	if (fate < 0)
+		return fate;
+	if (!connection->is_open)
+		return ERR_INVALID;
+	if (!connection->writable)
+		return ERR_READONLY;
+	io_mem_lock(medium);
+	err = medium->has_head ? 0 : ERR_ABSENT;
+	medium->has_head = false;
+	medium->head.len = medium->head.kept = 0;
+	io_mem_unlock(medium);
+	return io_mem_outcome(fate, err);
+}
+
 static int op_size(struct store_io *io, uint64_t *bytes_out)
 {
 	struct io_mem *medium = medium_of(io);
@@ -463,6 +484,7 @@ static void op_close(struct store_io *io)
 const struct store_io_ops io_mem_ops = {
 	.create = op_create,
 	.open = op_open,
+	.remove = op_remove,
 	.size = op_size,
 	.read = op_read,
 	.read_batch = op_read_batch,

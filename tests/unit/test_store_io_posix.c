@@ -6,11 +6,13 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -178,6 +180,98 @@ static void test_lock(void **state)
 	assert_int_equal(try_open(posix_store_path, true, NULL), 0);
 }
 
+/* What happens once, right before somebody gets a lock. */
+static void (*before_lock)(void);
+
+int fcntl(int fd, int command, ...)
+{
+	va_list list;
+	void *argument;
+
+	va_start(list, command);
+	argument = va_arg(list, void *);
+	va_end(list);
+	if (command == F_OFD_SETLK && before_lock != NULL) {
+		void (*act)(void) = before_lock;
+
+		before_lock = NULL;
+		act();
+	}
+	return (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
+static void put_other_file(void)
+{
+	struct store_io *io = posix_new_io();
+
+	assert_int_equal(io->ops->create(io, "other", 5), 0);
+	posix_close(io);
+}
+
+/* A head that goes is gone durably, but never one that merely has its name. */
+static void test_remove(void **state)
+{
+	struct store_io *io = posix_new_io(), *next;
+	char other[5];
+
+	(void)state;
+	assert_int_equal(io->ops->remove(io), ERR_INVALID);
+	posix_close(io);
+	io = posix_open_store();
+	posix_fault.syncs = 0;
+	assert_int_equal(io->ops->remove(io), 0);
+	assert_int_equal(posix_fault.syncs, 1);
+	assert_int_equal(count_files(), 0);
+	assert_int_equal(io->ops->remove(io), ERR_ABSENT);
+	put_other_file();
+	assert_int_equal(io->ops->remove(io), ERR_EXISTS);
+	posix_close(io);
+	assert_int_equal(count_files(), 1);
+
+	next = posix_new_io();
+	assert_int_equal(next->ops->open(next, false, NULL), 0);
+	assert_int_equal(next->ops->read(next, 0, other, 5), 0);
+	assert_memory_equal(other, "other", 5);
+	assert_int_equal(next->ops->remove(next), ERR_READONLY);
+	posix_close(next);
+	assert_int_equal(count_files(), 1);
+}
+
+static void remove_head(void)
+{
+	struct store_io *io = posix_new_io();
+
+	assert_int_equal(io->ops->open(io, true, NULL), 0);
+	assert_int_equal(io->ops->remove(io), 0);
+	posix_close(io);
+}
+
+static void replace_head(void)
+{
+	remove_head();
+	put_other_file();
+}
+
+/* Who has found a head, and gets its lock from whoever removed it, has none. */
+static void test_removed_while_opening(void **state)
+{
+	struct err_msg msg;
+
+	(void)state;
+	for (unsigned writable = 0; writable < 2; writable++) {
+		posix_close(posix_open_store());
+		before_lock = remove_head;
+		assert_int_equal(try_open(posix_store_path, writable, &msg), ERR_ABSENT);
+		assert_non_null(strstr(msg.text, posix_store_path));
+		posix_close(posix_open_store());
+		before_lock = replace_head;
+		assert_int_equal(try_open(posix_store_path, writable, &msg), ERR_BUSY);
+		assert_non_null(strstr(msg.text, posix_store_path));
+		assert_int_equal(try_open(posix_store_path, writable, &msg), 0);
+		assert_int_equal(unlink(posix_store_path), 0);
+	}
+}
+
 /* A directory that anybody may change and that is another's is refused, for writing. */
 static void test_open_directory(void **state)
 {
@@ -336,10 +430,19 @@ static void test_wait_clock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_create),	   TEST(test_create_fails), TEST(test_open_refusals),
-		TEST(test_names),	   TEST(test_relative),	    TEST(test_lock),
-		TEST(test_open_directory), TEST(test_read_only),    TEST(test_surroundings),
-		TEST(test_wait),	   TEST(test_wait_clock),
+		TEST(test_create),
+		TEST(test_create_fails),
+		TEST(test_open_refusals),
+		TEST(test_names),
+		TEST(test_relative),
+		TEST(test_lock),
+		TEST(test_open_directory),
+		TEST(test_read_only),
+		TEST(test_surroundings),
+		TEST(test_wait),
+		TEST(test_wait_clock),
+		TEST(test_remove),
+		TEST(test_removed_while_opening),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -572,6 +572,54 @@ static void test_read_only_stats(void **state)
 	end_world(&w);
 }
 
+static int no_segment(void *ctx, const char *call, uint64_t nth)
+{
+	(void)ctx;
+	(void)nth;
+	return strcmp(call, "log_create") == 0 ? ERR_FULL : 0;
+}
+
+/* Opens and kills; whether it was said to be fresh. */
+static bool is_fresh(struct io_mem *medium, bool read_only, int expected)
+{
+	struct store_opts opts = {.cache_bytes = 1 << 20, .read_only = read_only};
+	struct store_io *io = io_mem_attach(medium);
+	struct store_open_report report;
+	struct store *store;
+
+	assert_non_null(io);
+	assert_int_equal(store_open(io, &opts, &store, &report, NULL), expected);
+	store_abandon(store);
+	io->ops->close(io);
+	return report.fresh;
+}
+
+/* Fresh until an opening for writing came through, whatever ended it. A removed store makes room for another. */
+static void test_fresh(void **state)
+{
+	struct store_geometry geometry = {.value_size = 128};
+	struct io_mem *medium = io_mem_new(16);
+	struct store_io *io = io_mem_attach(medium);
+
+	(void)state;
+	assert_int_equal(is_fresh(medium, false, ERR_ABSENT), false);
+	assert_int_equal(store_create(io, &geometry, NULL), 0);
+	assert_true(is_fresh(medium, true, 0));
+	io_mem_set_fault(medium, no_segment, NULL);
+	assert_true(is_fresh(medium, false, ERR_FULL));
+	io_mem_set_fault(medium, NULL, NULL);
+	assert_true(is_fresh(medium, false, 0));
+	assert_false(is_fresh(medium, false, 0));
+	assert_false(is_fresh(medium, true, 0));
+	assert_int_equal(io->ops->remove(io), ERR_INVALID);
+	assert_int_equal(io->ops->open(io, true, NULL), 0);
+	assert_int_equal(io->ops->remove(io), 0);
+	assert_int_equal(is_fresh(medium, false, ERR_ABSENT), false);
+	assert_int_equal(store_create(io, &geometry, NULL), 0);
+	io->ops->close(io);
+	io_mem_free(medium);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -586,6 +634,7 @@ int main(void)
 		cmocka_unit_test(test_graph_is_published_whole),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_read_only_stats),
+		cmocka_unit_test(test_fresh),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
