@@ -171,6 +171,7 @@ bool daemon_ready(struct daemon *daemon)
 		(void)close(daemon->pipe);
 		daemon->pipe = -1;
 	}
+	atomic_store(&daemon->ready, heard);
 	if (heard)
 		daemon_notify("READY=1");
 	return heard;

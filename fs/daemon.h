@@ -12,6 +12,7 @@
 
 struct daemon {
 	int pipe;		/* to the waiting parent, or -1 */
+	atomic_bool ready;	/* daemon_ready was called and somebody wants the work */
 	atomic_bool background; /* stderr leads nowhere any more */
 };
 

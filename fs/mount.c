@@ -6,6 +6,9 @@
  * mounts, and serves; at the kernel's first request (op_init) the parent leaves. Everything is taken
  * down in the reverse order.
  *
+ * A store that was made for a mount which never came about is removed, unless anybody else has opened
+ * it for writing or anything was written to it. It is locked meanwhile.
+ *
  * Invariant: the program never opens a path below its own mount point.
  */
 #include "fs/mount.h"
@@ -28,6 +31,7 @@
 /* A daemon that was unmounted may need a while for its last checkpoint. */
 #define BUSY_TRIES 300
 #define BUSY_PAUSE_NS (50 * 1000 * 1000)
+#define MAKE_TRIES 20
 #define BUSY_SAID 20 /* tries after which the user is told */
 
 struct mount {
@@ -39,6 +43,7 @@ struct mount {
 	struct ann *ann;
 	struct fs fs;
 	bool fs_ready;
+	bool made;		/* the store, by this mount */
 	struct err_msg indexed; /* what opening the collection had to say, or empty */
 };
 
@@ -59,6 +64,24 @@ static void close_io(struct mount *mount)
 	mount->io = NULL;
 }
 
+/*
+ * Removes a store that this mount made, when it is of no use to anybody. mount->io still has it locked.
+ * What cannot be removed is an empty store: no harm.
+ */
+static void remove_store(struct mount *mount, bool with_log)
+{
+	struct store_io *io = mount->io;
+	uint64_t *seqs = NULL;
+	size_t n = 0;
+	int rc = with_log ? io->ops->log_list(io, &seqs, &n) : 0;
+
+	for (size_t i = n; rc == 0 && i-- > 0;)
+		rc = io->ops->log_remove(io, seqs[i]);
+	mem_free(seqs);
+	if (rc == 0)
+		(void)io->ops->remove(io);
+}
+
 static int create_store(struct mount *mount, struct err_msg *msg)
 {
 	const struct fs_opts *opts = &mount->fs.opts;
@@ -70,6 +93,7 @@ static int create_store(struct mount *mount, struct err_msg *msg)
 
 	if (rc == 0)
 		rc = store_create(mount->io, &geometry, msg);
+	mount->made = rc == 0;
 	close_io(mount);
 	return rc;
 }
@@ -109,10 +133,13 @@ static int try_open(struct mount *mount, struct err_msg *msg)
 							     0);
 		rc = store_open(mount->io, &store_opts, &mount->store, &report, msg);
 	}
-	if (rc == 0)
+	if (rc == 0) {
 		mount->fs.opened = report;
-	else
-		close_io(mount);
+		return 0;
+	}
+	if (mount->made && report.fresh)
+		remove_store(mount, true);
+	close_io(mount);
 	return rc;
 }
 
@@ -170,6 +197,7 @@ static int adopt_geometry(struct mount *mount, struct err_msg *msg)
 	return 0;
 }
 
+/* Another mount of a store that is not there may make it, and remove it again, at the same time. */
 static int open_store(struct mount *mount, struct err_msg *msg)
 {
 	int rc = wait_to_open(mount, msg);
@@ -178,11 +206,12 @@ static int open_store(struct mount *mount, struct err_msg *msg)
 		return err_set(msg, ERR_ABSENT,
 			       "there is no store %s, and ro makes none; mount it once without ro",
 			       mount->store_path);
-	if (rc == ERR_ABSENT) {
+	for (int tries = 0; rc == ERR_ABSENT && tries < MAKE_TRIES; tries++) {
 		msg->text[0] = '\0';
 		rc = create_store(mount, msg);
-		if (rc == 0)
-			rc = wait_to_open(mount, msg);
+		if (rc != 0 && rc != ERR_EXISTS)
+			break;
+		rc = wait_to_open(mount, msg);
 	}
 	return rc == 0 ? adopt_geometry(mount, msg) : explain(rc, mount->store_path, msg);
 }
@@ -262,9 +291,22 @@ static int open_all(struct mount *mount, struct err_msg *msg)
 	return rc;
 }
 
+/* Whether the store was made for nothing. */
+static bool made_in_vain(struct mount *mount)
+{
+	struct store_stats stats = {0};
+
+	if (!mount->made || mount->store == NULL || !mount->fs.opened.fresh ||
+	    atomic_load(&mount->daemon.ready))
+		return false;
+	store_get_stats(mount->store, &stats);
+	return stats.last_lsn == 0 && stats.live == 0;
+}
+
 /* The first failure is returned, but all is closed. */
 static int close_all(struct mount *mount)
 {
+	bool in_vain = made_in_vain(mount);
 	int rc, rc_store = 0;
 
 	if (mount->fs_ready)
@@ -275,6 +317,8 @@ static int close_all(struct mount *mount)
 		store_abandon(mount->store);
 	else
 		rc_store = store_close(mount->store);
+	if (in_vain && rc == 0 && rc_store == 0)
+		remove_store(mount, false); /* closed in order, it has no log */
 	close_io(mount);
 	status_free(mount->fs.status);
 	return rc != 0 ? rc : rc_store;
