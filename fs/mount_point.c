@@ -1,5 +1,5 @@
 /*
- * mount_point.c - where a mount goes and what is mounted.
+ * mount_point.c - where a mount goes, by which device, and what is mounted.
  *
  * A mount whose daemon died answers ENOTCONN to everything that the kernel has not cached, and the
  * kernel still knows its type.
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -149,6 +150,63 @@ int mount_point_check_store(const char *store, struct err_msg *msg)
 		       "the store %s has mode %04o, so that others may write to it; expected its "
 		       "owner alone: chmod go-w it, or mount it with ro",
 		       store, (unsigned)(st.st_mode & 07777));
+}
+
+/* --- the device --- */
+
+#define DEVICE_MAJOR 10
+#define DEVICE_MINOR 229
+
+static int device_refused(const char *device, const struct stat *st, int problem,
+			  struct err_msg *msg)
+{
+	switch (problem) {
+	case ENOENT:
+		return err_set(msg, ERR_ABSENT,
+			       "there is no device %s, by which FUSE is reached; as root, load its "
+			       "module: modprobe fuse; a container must be given the device: "
+			       "--device %s --cap-add SYS_ADMIN",
+			       device, device);
+	case ENODEV:
+	case ENXIO:
+		return err_set(msg, ERR_ABSENT,
+			       "the kernel has no FUSE behind %s (%s); as root, load its module: "
+			       "modprobe fuse",
+			       device, strerror(problem));
+	case EACCES:
+		if ((st->st_mode & 0666) != 0666)
+			return err_set(msg, ERR_PERMISSION,
+				       "user %u may not open %s: it has mode %04o and belongs to "
+				       "user %u and group %u; expected mode 0666: as root, chmod "
+				       "666 %s, or mount as root",
+				       geteuid(), device, (unsigned)(st->st_mode & 07777),
+				       st->st_uid, st->st_gid, device);
+		/* fallthrough */
+	default:
+		return err_set(msg, ERR_PERMISSION,
+			       "%s cannot be opened (%s), though it is there; a container must be "
+			       "given the device: --device %s --cap-add SYS_ADMIN",
+			       device, strerror(problem), device);
+	}
+}
+
+int mount_point_check_device(const char *device, struct err_msg *msg)
+{
+	struct stat st = {0};
+	int fd = open(device, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int problem = fd < 0 ? errno : 0;
+
+	if (stat(device, &st) != 0)
+		st = (struct stat){0}; /* opening has failed, too */
+	if (problem != 0)
+		return device_refused(device, &st, problem, msg);
+	(void)close(fd); /* nothing was written */
+	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(DEVICE_MAJOR, DEVICE_MINOR))
+		return 0;
+	return err_set(msg, ERR_INVALID,
+		       "%s is something else than the device of FUSE; expected the character "
+		       "device %d, %d: as root, remove it and mknod -m 666 %s c %d %d",
+		       device, DEVICE_MAJOR, DEVICE_MINOR, device, DEVICE_MAJOR, DEVICE_MINOR);
 }
 
 /* --- /proc/self/mountinfo --- */

@@ -1,5 +1,6 @@
 /*
- * mount_point.h - where a mount goes and what is mounted: paths, /proc/self/mountinfo, dead mounts.
+ * mount_point.h - where a mount goes and what is mounted: paths, the device, /proc/self/mountinfo, dead
+ * mounts.
  */
 #ifndef VECFS_FS_MOUNT_POINT_H
 #define VECFS_FS_MOUNT_POINT_H
@@ -9,6 +10,7 @@
 #include "store/err.h"
 
 #define MOUNT_POINT_TYPE "fuse.vecfs"
+#define MOUNT_POINT_DEVICE "/dev/fuse"
 
 /*
  * The absolute path, without symbolic links, of a store that need not exist yet, or of a mount
@@ -30,6 +32,12 @@ int mount_point_check_store(const char *store, struct err_msg *msg);
  * killed daemon, is detached; then *detached_out is true. A dead mount of another kind is an error.
  */
 int mount_point_prepare(const char *mountpoint, bool *detached_out, struct err_msg *msg);
+
+/*
+ * Whether this user can open the device of FUSE. When not: ERR_PERMISSION, ERR_ABSENT or ERR_INVALID, and
+ * why, what is expected, and what to do.
+ */
+int mount_point_check_device(const char *device, struct err_msg *msg);
 
 struct mount_point_entry {
 	char mountpoint[4096], type[64], source[4096];

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/mount_point.h"
 #include "fs/ops.h"
 
 /* --- catching what is printed --- */
@@ -93,6 +94,23 @@ int mount_session_open(struct fs *fs, const struct options *options, struct err_
 	return 0;
 }
 
+/* libfuse says what failed, but not what to do. */
+static int explain_refusal(const char *mountpoint, const struct err_msg *said, struct err_msg *msg)
+{
+	struct err_msg device;
+	const char *reason = said->text[0] != '\0' ? said->text : "libfuse gave no reason";
+	const char *remedy = "";
+
+	if (mount_point_check_device(MOUNT_POINT_DEVICE, &device) != 0)
+		reason = device.text;
+	else if (strstr(reason, strerror(EPERM)) != NULL)
+		remedy =
+			"; expected the right to mount: be root, or have fusermount3 set-user-ID root "
+			"(chmod u+s), or start the container with --cap-add SYS_ADMIN";
+	return err_set(msg, ERR_PERMISSION, "cannot mount at %.200s: %s%s", mountpoint, reason,
+		       remedy);
+}
+
 int mount_session_attach(struct fs *fs, bool debug, struct err_msg *note_out, struct err_msg *msg)
 {
 	struct capture capture;
@@ -101,11 +119,7 @@ int mount_session_attach(struct fs *fs, bool debug, struct err_msg *note_out, st
 	capture_begin(&capture, !debug);
 	rc = fuse_session_mount(fs->session, fs->opts.mountpoint);
 	capture_end(&capture, note_out);
-	if (rc != 0)
-		return err_set(msg, ERR_PERMISSION, "cannot mount at %s: %s", fs->opts.mountpoint,
-			       note_out->text[0] != '\0' ? note_out->text :
-							   "libfuse gave no reason");
-	return 0;
+	return rc == 0 ? 0 : explain_refusal(fs->opts.mountpoint, note_out, msg);
 }
 
 void mount_session_close(struct fs *fs)

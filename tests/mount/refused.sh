@@ -76,4 +76,51 @@ for ((i = 0; i < 5; i++)); do
 	rm "$D/s"
 	equal "round $i: nothing else is left" "" "$(ls -A "$D")"
 done
+# The device, in a mount namespace of its own: for whom it is not, where it is missing or another.
+cat >"$scratch/inside" <<'END'
+mount -t tmpfs -o mode=755 none /mnt && mkdir /mnt/dev /mnt/n /mnt/n/m &&
+	mknod -m 600 /mnt/dev/fuse c 10 229 || exit 77
+cp -a /dev/null /dev/zero /dev/urandom /mnt/dev && mount --bind /mnt/dev /dev || exit 77
+cp "$1" /mnt/vecfs
+chown 65534:65534 /mnt/n /mnt/n/m
+cd /mnt/n || exit 1
+nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+says() { # DESCRIPTION PATTERN COMMAND...
+	local what=$1 pattern=$2 said code
+	shift 2
+	said=$("$@" 2>&1)
+	code=$?
+	# shellcheck disable=SC2053 # a pattern
+	if [ "$code" -eq 1 ] && [[ $said == $pattern ]] && [ "$(ls -A)" = m ]; then
+		echo "ok - $what: $said"
+	else
+		echo "not ok - $what: exit $code, $(ls -Am): $said"
+	fi
+}
+says "of root alone" "*user 65534 may not open /dev/fuse*0600*expected mode 0666*chmod 666*" nobody /mnt/vecfs s m
+chmod 666 /dev/fuse
+mkdir /mnt/closed
+says "a folder of another" "*no write access to mountpoint*" nobody /mnt/vecfs s /mnt/closed
+says "no right to mount" "*not permitted; expected the right to mount*set-user-ID*SYS_ADMIN*" \
+	nobody setpriv --no-new-privs /mnt/vecfs s m
+nobody /mnt/vecfs s m && nobody fusermount3 -u m
+echo "$([ $? -eq 0 ] || echo "not ")ok - with the mode that is advised it works"
+while [ "$(ls -A)" != $'m\ns' ]; do sleep 0.1; done
+rm s
+rm /dev/fuse
+says "missing" "*no device /dev/fuse*modprobe fuse*--device /dev/fuse*" /mnt/vecfs s m
+mknod -m 666 /dev/fuse c 10 230
+says "without a driver" "*no FUSE behind /dev/fuse*modprobe fuse*" /mnt/vecfs s m
+rm /dev/fuse
+mknod -m 666 /dev/fuse c 1 3
+says "another device" "*something else*c 10 229*" /mnt/vecfs s m
+END
+if [ "$(id -u)" -eq 0 ] && [ -z "${SAN:-}" ] && command -v setpriv >/dev/null; then
+	timeout 60 unshare -m --propagation private bash "$scratch/inside" "$program" >"$scratch/said" 2>&1
+	case $? in
+	0) cat "$scratch/said" && failed=$((failed + $(grep -c '^not ok' "$scratch/said"))) ;;
+	77) echo "# not permitted to make devices: what is said of them is not looked at" ;;
+	*) fail "devices" "$(cat "$scratch/said")" ;;
+	esac
+fi
 tests_end

@@ -1,11 +1,13 @@
-/* Paths of stores and mount points, and the list of what is mounted. */
+/* Paths of stores and mount points, the device, and the list of what is mounted. */
 #include "fs/mount_point.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -63,6 +65,40 @@ static void mountinfo_is_understood(void **state)
 	assert_false(mount_point_find(NULL, "/no such store", &entry));
 }
 
+/* Each refusal says what is wrong, what is expected, and what to do. */
+static void the_device_is_explained(void **state)
+{
+	char path[128];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/device", folder);
+	assert_int_equal(mount_point_check_device(path, &msg), ERR_ABSENT);
+	says(msg.text, path);
+	says(msg.text, "modprobe fuse");
+	says(msg.text, "--device");
+	assert_int_equal(mount_point_check_device("/dev/null", &msg), ERR_INVALID);
+	says(msg.text, "/dev/null is something else");
+	says(msg.text, "mknod -m 666 /dev/null c 10 229");
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0400);
+	assert_true(fd >= 0);
+	(void)close(fd);
+	if (geteuid() == 0) {
+		/* whoever may open everything finds a file */
+		assert_int_equal(mount_point_check_device(path, &msg), ERR_INVALID);
+		says(msg.text, "something else");
+		assert_int_equal(chmod(folder, 0755), 0);
+		assert_int_equal(seteuid(65534), 0);
+	}
+	assert_int_equal(mount_point_check_device(path, &msg), ERR_PERMISSION);
+	says(msg.text, "may not open");
+	says(msg.text, "mode 0400 and belongs to user ");
+	says(msg.text, "chmod 666");
+	if (getuid() == 0)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void paths_are_resolved_and_kept_apart(void **state)
 {
 	char missing[128], expected[128], *path;
@@ -103,6 +139,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mountinfo_is_understood),
+		cmocka_unit_test(the_device_is_explained),
 		cmocka_unit_test(paths_are_resolved_and_kept_apart),
 		cmocka_unit_test(a_mount_point_is_a_directory),
 	};
