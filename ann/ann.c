@@ -198,7 +198,7 @@ static void death_hook(void *ctx, const struct store_put_result *result)
 
 static int begin_commit(struct ann *ann)
 {
-	int err = pending_begin(&ann->pending, store_slots(ann->store), 1);
+	int err = pending_begin(&ann->pending, store_slots_end(ann->store), 1);
 
 	if (err == 0)
 		pthread_rwlock_rdlock(&ann->gate);

@@ -65,7 +65,7 @@ void pending_release(struct pending *pending);
 
 /*
  * Makes room for `commits` commits, each of which takes a slot below slots + all commits begun.
- * slots: store_slots() read before the call. ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came
+ * slots: store_slots_end() read before the call. ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came
  * of the commits.
  */
 int pending_begin(struct pending *pending, uint32_t slots, size_t commits);
