@@ -211,6 +211,7 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 {
 	enum handle_kind kind = kind_of(node, mode);
 	struct handle *handle = NULL;
+	bool gone = false;
 	int rc = may_open(fs, node, mode, call);
 
 	*handle_out = NULL;
@@ -222,6 +223,11 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 	rc = new_handle(fs, kind, node, mode, call, &handle);
 	if (rc == 0)
 		rc = fill(fs, handle, mode, call);
+	if (rc == 0 && (kind == HANDLE_VECTOR || kind == HANDLE_JSON))
+		gone = !vecfile_there(fs, handle);
+	/* Who writes may want it made; that is not told here. */
+	if (gone && !mode->write)
+		rc = ERR_ABSENT;
 	if (rc != 0) {
 		free_handle(fs, handle);
 		give_name_back(fs, node);
@@ -230,6 +236,7 @@ int handle_open(struct fs *fs, struct node *node, const struct handle_mode *mode
 		return rc;
 	}
 	choose_cache(fs, handle, call, cache_out);
+	cache_out->retry = cache_out->retry || gone;
 	*handle_out = handle;
 	return 0;
 }

@@ -75,6 +75,7 @@ struct node_loose {
 	uint64_t number; /* that stat shows */
 	bool mtime_set;	 /* by setattr, after the last write: a commit keeps it */
 	bool left;	 /* it was stored: its readers keep that, whatever is written to it */
+	bool removed;	 /* it was not, and its name was taken away */
 };
 
 /* What the kernel may do with the content of a vector that is opened for reading. */
@@ -154,6 +155,11 @@ void inode_forget(struct inode_table *table, uint64_t id, uint64_t n);
 void inode_opened(struct inode_table *table, struct node *node);
 /* True when that was the last handle of a vector never written whole: its name is gone. */
 bool inode_closed(struct inode_table *table, struct node *node);
+/*
+ * Such a vector has been opened once more and gets its name back; false when another one has it. Caller
+ * holds `names`; the store has no vector of that name.
+ */
+bool inode_revive(struct inode_table *table, struct node *node);
 
 /* --- vectors --- */
 

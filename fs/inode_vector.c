@@ -2,7 +2,8 @@
  * inode_vector.c - nodes of vectors: loose, committed, renamed, removed.
  *
  * States of a vector's node: created (loose, named) -> committed (named) -> removed (loose, not
- * named); a created one may also be removed or lose its name at its last close.
+ * named); a created one may also be removed or lose its name at its last close, which it gets back when
+ * somebody who had found it before opens it.
  */
 #include <string.h>
 
@@ -106,6 +107,21 @@ bool inode_is_loose(struct inode_table *table, const struct node *node)
 	struct node_loose loose;
 
 	return inode_loose(table, node, &loose);
+}
+
+bool inode_revive(struct inode_table *table, struct node *node)
+{
+	bool revived;
+
+	pthread_mutex_lock(&table->lock);
+	revived = node->named ||
+		  inode_table_by_name(table, node->parent, node->name, node->name_len) == NULL;
+	if (revived && !node->named) {
+		inode_table_link_name(table, node);
+		table->uncommitted++;
+	}
+	pthread_mutex_unlock(&table->lock);
+	return revived;
 }
 
 bool inode_is_named(struct inode_table *table, const struct node *node)
@@ -298,6 +314,7 @@ void inode_unname(struct inode_table *table, struct node *node, struct node_loos
 	pthread_mutex_lock(&table->lock);
 	if (node->loose != NULL) {
 		table->uncommitted--;
+		node->loose->removed = true;
 		mem_free(loose);
 	} else {
 		loose->left = true;

@@ -65,6 +65,10 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (!ops_begin(&r, req, "open", STATUS_OP_open, ino, NULL))
 		return;
 	rc = handle_open(r.fs, r.node, &mode, &r.call, &handle, &cache);
+	if (rc == ERR_ABSENT && r.call.msg.text[0] == '\0') {
+		ops_fail_quietly(&r, rc);
+		return;
+	}
 	if (rc != 0) {
 		ops_fail(&r, rc);
 		return;
@@ -80,7 +84,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		forsake(&r, handle);
 }
 
-/* The name exists already: as an open, unless O_EXCL forbids it. */
+/* The name exists already: as an open, unless O_EXCL forbids it. ERR_AGAIN: it has gone since. */
 static int create_existing(struct ops_request *r, const struct handle_mode *mode, bool exclusive,
 			   struct dir_entry *entry, struct handle **handle_out,
 			   struct handle_cache *cache)
@@ -88,12 +92,17 @@ static int create_existing(struct ops_request *r, const struct handle_mode *mode
 	int rc = exclusive ? ERR_EXISTS : dir_lookup(r->fs, r->node, r->name, &r->call, entry);
 
 	if (rc != 0)
-		return rc;
+		return rc == ERR_ABSENT ? ERR_AGAIN : rc;
 	r->call.id = entry->id;
 	rc = handle_open(r->fs, entry->node, mode, &r->call, handle_out, cache);
+	if (rc == 0 && cache->retry) {
+		forsake(r, *handle_out);
+		*handle_out = NULL;
+		rc = ERR_ABSENT;
+	}
 	if (rc != 0)
 		inode_forget(r->fs->inodes, entry->id, 1);
-	return rc;
+	return rc == ERR_ABSENT ? ERR_AGAIN : rc;
 }
 
 static int create_new(struct ops_request *r, struct node *node, const struct handle_mode *mode,
@@ -116,6 +125,24 @@ static int create_new(struct ops_request *r, struct node *node, const struct han
 	rc = attr_node(r->fs, node, &entry->st);
 	if (rc != 0)
 		inode_forget(r->fs->inodes, entry->id, 1);
+	return rc;
+}
+
+static int create_vector(struct ops_request *r, mode_t permissions, const struct handle_mode *mode,
+			 bool exclusive, struct dir_entry *entry, struct handle **handle_out,
+			 struct handle_cache *cache)
+{
+	struct node *node = NULL;
+	int rc;
+
+	/* Again when others have taken away meanwhile what they had made. */
+	do {
+		rc = names_create(r->fs, r->name, permissions, &r->call, &node);
+		if (rc == 0)
+			return create_new(r, node, mode, entry, handle_out, cache);
+		if (rc == ERR_EXISTS)
+			rc = create_existing(r, mode, exclusive, entry, handle_out, cache);
+	} while (rc == ERR_AGAIN);
 	return rc;
 }
 
@@ -150,7 +177,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t perm
 	struct dir_entry entry = {0};
 	struct fuse_entry_param param;
 	struct handle *handle = NULL;
-	struct node *node = NULL;
+	bool exclusive = (fi->flags & O_EXCL) != 0;
 	int rc;
 
 	if (!ops_begin(&r, req, "create", STATUS_OP_create, parent, name))
@@ -161,13 +188,9 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t perm
 		return;
 	}
 	if (r.node->kind == NODE_SPEC)
-		rc = create_query(&r, &mode, fi->flags & O_EXCL, &entry, &handle, &cache);
+		rc = create_query(&r, &mode, exclusive, &entry, &handle, &cache);
 	else
-		rc = names_create(r.fs, name, permissions, &r.call, &node);
-	if (rc == 0 && r.node->kind != NODE_SPEC)
-		rc = create_new(&r, node, &mode, &entry, &handle, &cache);
-	else if (rc == ERR_EXISTS && r.node->kind != NODE_SPEC)
-		rc = create_existing(&r, &mode, fi->flags & O_EXCL, &entry, &handle, &cache);
+		rc = create_vector(&r, permissions, &mode, exclusive, &entry, &handle, &cache);
 	if (rc != 0) {
 		ops_fail(&r, rc);
 		if (handle != NULL)

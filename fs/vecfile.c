@@ -57,21 +57,22 @@ static int fetch(struct fs *fs, struct handle *handle, struct err_msg *msg)
 {
 	struct vecfile *file = &handle->vector;
 	struct node *node = handle->node;
-	struct node_loose loose;
+	struct node_loose loose = {0};
 	struct store_entry entry;
 	size_t size = attr_vector_size(fs);
 	int rc = 0;
 
 	/* Removed: what was fetched stays. Not written whole yet: nothing is there. */
-	if (inode_loose(fs->inodes, node, &loose))
+	if (inode_loose(fs->inodes, node, &loose) && (!loose.left || file->version != 0))
 		return 0;
+	/* Removed before anything was fetched: it is as if what has the name now had been opened. */
 	rc = make_room(fs, handle, size, msg);
 	if (rc == 0)
 		rc = ann_get(fs->ann, node->name, node->name_len, &entry,
 			     (float *)(void *)file->bytes);
 	file->len = rc == 0 ? size : 0;
 	file->lsn = rc == 0 ? entry.lsn : 0;
-	return rc;
+	return rc == ERR_ABSENT && loose.left ? 0 : rc;
 }
 
 static void empty(struct vecfile *file, uint64_t version)
@@ -119,6 +120,27 @@ int vecfile_open(struct fs *fs, struct handle *handle, bool fresh, bool fetch_no
 	if (fresh)
 		empty(&handle->vector, inode_version(fs->inodes, handle->node));
 	return fetch_now ? refresh(fs, handle, msg) : 0;
+}
+
+bool vecfile_there(struct fs *fs, struct handle *handle)
+{
+	struct vecfile *file = &handle->vector;
+	struct node *node = handle->node;
+	struct node_loose loose;
+	struct store_entry entry;
+	bool there = true;
+
+	inode_names_read(fs->inodes);
+	if (inode_is_named(fs->inodes, node) || !inode_loose(fs->inodes, node, &loose))
+		goto out;
+	if (loose.left)
+		there = !handle->readable || file->fresh || file->len > 0;
+	else if (!loose.removed)
+		there = ann_get(fs->ann, node->name, node->name_len, &entry, NULL) == ERR_ABSENT &&
+			inode_revive(fs->inodes, node);
+out:
+	inode_names_unlock(fs->inodes);
+	return there;
 }
 
 int vecfile_read(struct fs *fs, struct handle *handle, struct err_msg *msg)

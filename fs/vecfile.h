@@ -59,6 +59,12 @@ struct vecfile {
 int vecfile_open(struct fs *fs, struct handle *handle, bool fresh, bool fetch_now,
 		 struct err_msg *msg);
 void vecfile_release(struct vecfile *file);
+/*
+ * Just opened: whether it is there for who opens it, though the name by which it was found may have gone
+ * since. It is not when it was removed, is to be read, and nothing else has its name. A new one whose last
+ * handle was closed before it was whole gets its name back, unless another one has it.
+ */
+bool vecfile_there(struct fs *fs, struct handle *handle);
 
 /* All of these: caller holds the handle's lock. */
 
