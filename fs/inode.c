@@ -360,15 +360,27 @@ struct node *inode_ref_name(struct inode_table *table, const struct node *parent
 	return node;
 }
 
-struct node *inode_peek(struct inode_table *table, const struct node *parent, const char *name,
+struct node *inode_hold(struct inode_table *table, const struct node *parent, const char *name,
 			size_t len)
 {
 	struct node *node = NULL;
 
 	pthread_mutex_lock(&table->lock);
 	node = inode_table_by_name(table, parent, name, len);
+	if (node != NULL)
+		node->opens++;
 	pthread_mutex_unlock(&table->lock);
 	return node;
+}
+
+void inode_let_go(struct inode_table *table, struct node *node)
+{
+	if (node == NULL)
+		return;
+	pthread_mutex_lock(&table->lock);
+	node->opens--; /* no name goes: who closes the last handle waits for `names` */
+	inode_table_drop(table, node);
+	pthread_mutex_unlock(&table->lock);
 }
 
 void inode_forget(struct inode_table *table, uint64_t id, uint64_t n)

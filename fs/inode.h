@@ -147,9 +147,14 @@ struct node *inode_ref_name(struct inode_table *table, const struct node *parent
 			    size_t len, uint64_t *id_out);
 /* The number that the kernel is told now. */
 uint64_t inode_id(struct inode_table *table, const struct node *node);
-/* The same without a reference, for a caller that holds `names` for writing. */
-struct node *inode_peek(struct inode_table *table, const struct node *parent, const char *name,
+/*
+ * The same for a caller that holds `names` for writing, until inode_let_go: meanwhile the kernel may drop
+ * its references, but the node stays.
+ */
+struct node *inode_hold(struct inode_table *table, const struct node *parent, const char *name,
 			size_t len);
+/* Of a node that inode_hold gave, or NULL. */
+void inode_let_go(struct inode_table *table, struct node *node);
 /* Drops n references of the kernel; frees the node when nothing else holds it. */
 void inode_forget(struct inode_table *table, uint64_t id, uint64_t n);
 void inode_opened(struct inode_table *table, struct node *node);

@@ -80,11 +80,12 @@ int names_unlink(struct fs *fs, const char *name, bool unseen)
 		return ERR_READONLY;
 	ann_wait_checkpoint(fs->ann);
 	inode_names_write(fs->inodes);
-	node = inode_peek(fs->inodes, directory(fs), name, strlen(name));
+	node = inode_hold(fs->inodes, directory(fs), name, strlen(name));
 	if (node != NULL && inode_loose(fs->inodes, node, &loose))
 		inode_unname(fs->inodes, node, NULL);
 	else
 		rc = unlink_stored(fs, name, node);
+	inode_let_go(fs->inodes, node);
 	inode_names_unlock(fs->inodes);
 	if (rc == 0)
 		listing_changed(fs, unseen);
@@ -97,7 +98,7 @@ struct renaming {
 	const char *from, *to;
 	size_t from_len, to_len;
 	unsigned flags;
-	struct node *a, *b; /* of from and to; NULL when the kernel does not know them */
+	struct node *a, *b; /* of from and to, held; NULL when the kernel does not know them */
 	bool a_loose, b_loose, b_stored;
 	struct store_entry b_entry;
 	char *for_a, *for_b;	   /* names; owned until used */
@@ -109,8 +110,8 @@ static int look(struct fs *fs, struct renaming *r)
 	struct node_loose loose;
 	int rc = 0;
 
-	r->a = inode_peek(fs->inodes, directory(fs), r->from, r->from_len);
-	r->b = inode_peek(fs->inodes, directory(fs), r->to, r->to_len);
+	r->a = inode_hold(fs->inodes, directory(fs), r->from, r->from_len);
+	r->b = inode_hold(fs->inodes, directory(fs), r->to, r->to_len);
 	r->a_loose = r->a != NULL && inode_loose(fs->inodes, r->a, &loose);
 	r->b_loose = r->b != NULL && inode_loose(fs->inodes, r->b, &loose);
 	if (!r->b_loose)
@@ -188,6 +189,8 @@ int names_rename(struct fs *fs, const char *from, const char *to, unsigned flags
 	rc = look(fs, &r);
 	if (rc == 0)
 		rc = rename_looked(fs, &r, call);
+	inode_let_go(fs->inodes, r.a);
+	inode_let_go(fs->inodes, r.b);
 	inode_names_unlock(fs->inodes);
 	mem_free(r.for_a);
 	mem_free(r.for_b);

@@ -228,11 +228,82 @@ static void test_replaced_before_open(void **state)
 	}
 }
 
+/* --- a node that goes --- */
+
+struct forgetting {
+	struct scene *scene;
+	uint64_t id; /* 0: done */
+};
+
+/* The kernel lets go of a vector while the record is written that takes its name. */
+static int forget_meanwhile(void *ctx, const char *called, uint64_t nth)
+{
+	struct forgetting *forgetting = ctx;
+
+	(void)nth;
+	if (strcmp(called, "log_write") != 0 || forgetting->id == 0)
+		return 0;
+	inode_forget(forgetting->scene->fs.inodes, forgetting->id, 1);
+	forgetting->id = 0;
+	return 0;
+}
+
+static void test_forgotten_while_replaced(void **state)
+{
+	static const unsigned flags[] = {0, STORE_RENAME_EXCHANGE};
+	struct dir_entry entry;
+	struct scene scene;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct forgetting forgetting = {.scene = &scene};
+		struct call call = caller(1);
+
+		scene_new(&scene, DIM);
+		store(&scene, "a", ones);
+		store(&scene, "b", twos);
+		assert_int_equal(look_up(&scene, NODE_VECTORS, "b", &entry), 0);
+		inode_forget(scene.fs.inodes, entry.id, 1);
+		forgetting.id = entry.id;
+		io_mem_set_fault(scene.fixture.medium, forget_meanwhile, &forgetting);
+		assert_int_equal(names_rename(&scene.fs, "a", "b", flags[i], false, &call), 0);
+		assert_int_equal(forgetting.id, 0);
+		io_mem_set_fault(scene.fixture.medium, NULL, NULL);
+		assert_int_equal(inode_check(scene.fs.inodes), 0);
+		assert_null(inode_get(scene.fs.inodes, entry.id));
+		assert_int_equal(look_up(&scene, NODE_VECTORS, "a", &entry),
+				 i == 0 ? ERR_ABSENT : 0);
+		scene_free(&scene);
+	}
+}
+
+static void test_forgotten_while_removed(void **state)
+{
+	struct scene scene;
+	struct forgetting forgetting = {.scene = &scene};
+	struct dir_entry entry;
+
+	(void)state;
+	scene_new(&scene, DIM);
+	store(&scene, "a", ones);
+	assert_int_equal(look_up(&scene, NODE_VECTORS, "a", &entry), 0);
+	inode_forget(scene.fs.inodes, entry.id, 1);
+	forgetting.id = entry.id;
+	io_mem_set_fault(scene.fixture.medium, forget_meanwhile, &forgetting);
+	assert_int_equal(names_unlink(&scene.fs, "a", false), 0);
+	assert_int_equal(forgetting.id, 0);
+	io_mem_set_fault(scene.fixture.medium, NULL, NULL);
+	assert_null(inode_get(scene.fs.inodes, entry.id));
+	scene_free(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_name_gone_before_open),
 		cmocka_unit_test(test_replaced_before_open),
+		cmocka_unit_test(test_forgotten_while_replaced),
+		cmocka_unit_test(test_forgotten_while_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,15 @@ static struct node *found(uint64_t ino, const char *name, uint64_t *id_out)
 	return node;
 }
 
+/* The node of a name, as of now. */
+static struct node *named(const struct node *parent, const char *name, size_t len)
+{
+	struct node *node = inode_hold(table, parent, name, len);
+
+	inode_let_go(table, node);
+	return node;
+}
+
 static uint64_t next_ino = 1000;
 
 static struct node *created(const char *name)
@@ -124,7 +133,7 @@ static void a_text_goes_where_its_vector_goes(void **state)
 	assert_ptr_equal(inode_get(table, id), text);
 	inode_forget(table, id, 1);
 	assert_null(inode_get(table, id));
-	assert_null(inode_peek(table, vectors, "b", 1));
+	assert_null(named(vectors, "b", 1));
 	assert_int_equal(inode_check(table), 0);
 }
 
@@ -142,7 +151,7 @@ static void a_new_vector_goes_unless_it_is_committed(void **state)
 	assert_int_equal(loose.number, id);
 	assert_true(inode_closed(table, node));
 	assert_int_equal(inode_uncommitted(table), 0);
-	assert_null(inode_peek(table, vectors, "a", 1));
+	assert_null(named(vectors, "a", 1));
 	assert_ptr_equal(inode_get(table, id), node); /* the kernel still knows its number */
 	inode_forget(table, id, 1);
 	assert_null(inode_get(table, id));
@@ -152,7 +161,7 @@ static void a_new_vector_goes_unless_it_is_committed(void **state)
 	assert_int_equal(version, inode_version(table, node));
 	assert_false(inode_loose(table, node, &loose));
 	assert_false(inode_closed(table, node));
-	assert_ptr_equal(inode_peek(table, vectors, "a", 1), node);
+	assert_ptr_equal(named(vectors, "a", 1), node);
 	inode_forget(table, inode_id(table, node), 1);
 	assert_int_equal(inode_check(table), 0);
 }
@@ -187,16 +196,16 @@ static void names_change(void **state)
 	(void)state;
 	inode_names_write(table);
 	inode_rename(table, a, inode_copy_name("long enough", 11), 11);
-	assert_null(inode_peek(table, vectors, "a", 1));
-	assert_ptr_equal(inode_peek(table, vectors, "long enough", 11), a);
+	assert_null(named(vectors, "a", 1));
+	assert_ptr_equal(named(vectors, "long enough", 11), a);
 	inode_exchange(table, a, inode_copy_name("b", 1), 1, b, inode_copy_name("c", 1), 1);
-	assert_ptr_equal(inode_peek(table, vectors, "b", 1), a);
-	assert_ptr_equal(inode_peek(table, vectors, "c", 1), b);
+	assert_ptr_equal(named(vectors, "b", 1), a);
+	assert_ptr_equal(named(vectors, "c", 1), b);
 	inode_rename(table, NULL, inode_copy_name("x", 1), 1);
 	left->size = 5;
 	inode_unname(table, b, left);
 	inode_names_unlock(table);
-	assert_null(inode_peek(table, vectors, "c", 1));
+	assert_null(named(vectors, "c", 1));
 	assert_true(inode_loose(table, b, &loose));
 	assert_int_equal(loose.size, 5);
 	assert_int_equal(inode_check(table), 0);
@@ -350,7 +359,7 @@ static void step(uint64_t *ino, uint64_t *inos)
 			hold(id);
 		break;
 	case 2:
-		node = inode_peek(table, vectors, name, len);
+		node = named(vectors, name, len);
 		if (node != NULL)
 			(void)inode_cache(table, node, inode_id(table, node),
 					  (uint64_t)rand() % 3 + 1, rand() % 2, 1);
@@ -384,7 +393,7 @@ static void anything_in_any_order(void **state)
 		char name[16];
 
 		snprintf(name, sizeof(name), "v%d", i);
-		assert_null(inode_peek(table, vectors, name, strlen(name)));
+		assert_null(named(vectors, name, strlen(name)));
 	}
 }
 
