@@ -40,6 +40,7 @@
 #include "fs/query.h"
 
 #define INODE_FIRST_VECTOR (1ull << 20)
+#define INODE_CACHED_OLD (1ull << 63) /* no LSN has it */
 
 enum node_kind {
 	NODE_NONE,
@@ -107,8 +108,9 @@ struct node {
 
 	/* NODE_VECTOR */
 	struct node_loose *loose; /* guarded by table lock; NULL while the store holds it */
-	uint64_t version;     /* guarded by table lock; counts commits since the node was made */
-	uint64_t cached;      /* guarded by table lock; LSN of what the kernel caches, 0 none */
+	uint64_t version; /* guarded by table lock; counts commits since the node was made */
+	uint64_t cached;  /* guarded by table lock; LSN of what the kernel caches, 0 none; */
+	/* or INODE_CACHED_OLD and any */
 	uint64_t truncations; /* guarded by table lock; by a path, to 0 */
 	bool maybe_short; /* guarded by table lock; stored, and the kernel may have a length of before */
 	struct node *text; /* guarded by table lock; its NODE_TEXT, or NULL */

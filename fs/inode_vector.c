@@ -181,6 +181,12 @@ void inode_committed(struct inode_table *table, struct node *node, uint64_t *ver
 		node->maybe_short = node->lookups > 0;
 		table->uncommitted--;
 	}
+	/*
+	 * Who opened it since the store has the new content was given that, and who had it open the one
+	 * before, until now. The kernel may keep either.
+	 */
+	if (node->cached != 0)
+		node->cached |= INODE_CACHED_OLD;
 	*version_out = ++node->version;
 	pthread_mutex_unlock(&table->lock);
 }

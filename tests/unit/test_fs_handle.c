@@ -297,6 +297,49 @@ static void test_forgotten_while_removed(void **state)
 	scene_free(&scene);
 }
 
+/* --- what the kernel keeps --- */
+
+/*
+ * Between the moment at which a write stands in the store and the one at which open files hear of it, one
+ * that is opened gets the new content, and one that was open still the old, which the kernel keeps. Once
+ * the write has returned an open does not get that.
+ */
+static void test_kept_page_is_old(void **state)
+{
+	const struct store_attr attr = {.mode = 0644};
+	struct handle_cache cache = {0};
+	struct handle *before, *amid, *after;
+	struct err_msg msg;
+	struct dir_entry entry;
+	uint64_t version;
+	struct scene scene;
+
+	(void)state;
+	scene_new(&scene, DIM);
+	store(&scene, "a", ones);
+	assert_int_equal(look_up(&scene, NODE_VECTORS, "a", &entry), 0);
+	before = open_at(&scene, &entry, &to_read, 1, &cache);
+	expect(&scene, before, ones);
+	/* the two halves of a commit */
+	assert_int_equal(ann_put(scene.fs.ann, "a", 1, twos, DIM, &attr, 0, NULL, &msg), 0);
+	amid = open_at(&scene, &entry, &to_read, 2, &cache);
+	assert_false(cache.keep);
+	expect(&scene, before, ones); /* into the kernel's page */
+	inode_committed(scene.fs.inodes, entry.node, &version);
+
+	after = open_at(&scene, &entry, &to_read, 3, &cache);
+	assert_false(cache.keep || cache.direct || cache.retry);
+	expect(&scene, before, twos);
+	expect(&scene, after, twos);
+	shut(&scene, before);
+	shut(&scene, amid);
+	shut(&scene, after);
+	after = open_at(&scene, &entry, &to_read, 3, &cache);
+	assert_true(cache.keep);
+	shut(&scene, after);
+	scene_free(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +347,7 @@ int main(void)
 		cmocka_unit_test(test_replaced_before_open),
 		cmocka_unit_test(test_forgotten_while_replaced),
 		cmocka_unit_test(test_forgotten_while_removed),
+		cmocka_unit_test(test_kept_page_is_old),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
