@@ -201,7 +201,7 @@ int jsonfile_write(struct fs *fs, struct handle *handle, const char *bytes, size
 	was_dirty = file->dirty;
 	was_growing = file->growing;
 	at = handle->append ? before : (size_t)offset;
-	if (offset > limit || len > limit - at)
+	if (at > limit || len > limit - at)
 		return err_set(&call->msg, ERR_TOO_BIG,
 			       "the text of a vector here is at most %zu bytes", limit);
 	rc = make_room(fs, handle, at + len > before ? at + len : before, &call->msg);

@@ -340,6 +340,34 @@ static void test_kept_page_is_old(void **state)
 	scene_free(&scene);
 }
 
+/* --- text --- */
+
+/* The first vector decides how long a text may be: also one that is longer already. */
+static void test_long_text_ends(void **state)
+{
+	const struct handle_mode mode = {.write = true, .append = true};
+	char blanks[65536];
+	struct handle_cache cache = {0};
+	struct handle *first, *text;
+	struct dir_entry entry;
+	struct scene scene;
+
+	(void)state;
+	scene_new(&scene, 0);
+	memset(blanks, ' ', sizeof(blanks));
+	first = create(&scene, "a", HANDLE_JSON);
+	assert_int_equal(look_up(&scene, NODE_JSON, "a", &entry), 0);
+	text = open_at(&scene, &entry, &mode, 1, &cache);
+	assert_int_equal(put(&scene, text, "[1", 2), 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(put(&scene, text, blanks, sizeof(blanks)), 0);
+	store(&scene, "b", ones);
+	assert_int_equal(put(&scene, text, blanks, sizeof(blanks)), ERR_TOO_BIG);
+	shut(&scene, text);
+	shut(&scene, first);
+	scene_free(&scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_forgotten_while_replaced),
 		cmocka_unit_test(test_forgotten_while_removed),
 		cmocka_unit_test(test_kept_page_is_old),
+		cmocka_unit_test(test_long_text_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
