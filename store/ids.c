@@ -74,11 +74,10 @@ int ids_bucket_of(struct ids *ids, uint64_t hash, uint32_t *bucket_out)
 	return ids_bucket_number(ids, dir_index(ids, hash), bucket_out);
 }
 
-static int find_bucket(struct ids *ids, uint64_t hash, uint32_t *number_out,
-		       const uint8_t **page_out)
+int ids_bucket_page(struct ids *ids, uint32_t index, uint32_t *number_out, const uint8_t **page_out)
 {
 	const void *page;
-	int err = ids_bucket_of(ids, hash, number_out);
+	int err = ids_bucket_number(ids, index, number_out);
 
 	if (err != 0)
 		return err;
@@ -88,6 +87,14 @@ static int find_bucket(struct ids *ids, uint64_t hash, uint32_t *number_out,
 		err = ERR_DAMAGED;
 	*page_out = err == 0 ? page : NULL;
 	return err;
+}
+
+static int find_bucket(struct ids *ids, uint64_t hash, uint32_t *number_out,
+		       const uint8_t **page_out)
+{
+	if (ids->buckets == 0)
+		return ERR_ABSENT;
+	return ids_bucket_page(ids, dir_index(ids, hash), number_out, page_out);
 }
 
 /* --- reading --- */

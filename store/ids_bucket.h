@@ -69,5 +69,8 @@ void ids_bucket_split(uint8_t *old, uint8_t *new, uint32_t page_size);
 
 /* The bucket that a directory index names; bounds checked. (ids.c) */
 int ids_bucket_number(struct ids *ids, uint32_t index, uint32_t *bucket_out);
+/* The same with its page, which ids_bucket_valid accepts. (ids.c) */
+int ids_bucket_page(struct ids *ids, uint32_t index, uint32_t *bucket_out,
+		    const uint8_t **page_out);
 
 #endif

@@ -48,20 +48,14 @@ static void sort(struct listed *list, size_t n)
 static int open_bucket(struct ids *ids, uint32_t index, const uint8_t **page_out,
 		       uint32_t *span_out)
 {
-	const void *page;
 	uint32_t number, depth;
-	int err = ids_bucket_number(ids, index, &number);
+	int err = ids_bucket_page(ids, index, &number, page_out);
 
-	if (err == 0)
-		err = pager_get(ids->pager, FORMAT_SPACE_BUCKET, number, STORE_HINT_NONE, &page);
-	if (err == ERR_ABSENT)
-		err = ERR_DAMAGED;
 	if (err != 0)
 		return err;
-	depth = ids_bucket_depth(page);
+	depth = ids_bucket_depth(*page_out);
 	if (depth > ids->depth || index % (1u << (ids->depth - depth)) != 0)
 		return ERR_DAMAGED;
-	*page_out = page;
 	*span_out = 1u << (ids->depth - depth);
 	return 0;
 }
@@ -70,12 +64,10 @@ static int open_bucket(struct ids *ids, uint32_t index, const uint8_t **page_out
 static int start_index(struct ids *ids, uint64_t hash, uint32_t *index_out)
 {
 	uint32_t index = ids->depth == 0 ? 0 : (uint32_t)(hash >> (64 - ids->depth)), number;
-	const void *page;
-	int err = ids_bucket_number(ids, index, &number);
+	const uint8_t *page;
+	int err = ids_bucket_page(ids, index, &number, &page);
 
-	if (err == 0)
-		err = pager_get(ids->pager, FORMAT_SPACE_BUCKET, number, STORE_HINT_NONE, &page);
-	if (err == ERR_ABSENT || (err == 0 && ids_bucket_depth(page) > ids->depth))
+	if (err == 0 && ids_bucket_depth(page) > ids->depth)
 		err = ERR_DAMAGED;
 	if (err == 0)
 		*index_out = index & ~((1u << (ids->depth - ids_bucket_depth(page))) - 1);

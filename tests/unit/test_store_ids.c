@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "store/ids.h"
+#include "store/ids_bucket.h"
 #include "tests/support/io_mem.h"
 
 #define IDS 3000u
@@ -276,12 +277,36 @@ static void test_pages_foretold(void **state)
 	end(&w);
 }
 
+/* A page of buckets that was never written is damage to whoever meets it, not an empty bucket. */
+static void test_blank_bucket(void **state)
+{
+	struct store_entry *entries = calloc(IDS, sizeof(*entries));
+	uint64_t *cursors = calloc(IDS, sizeof(*cursors)), count;
+	uint32_t first;
+	size_t n = 0;
+	struct world w;
+
+	(void)state;
+	start(&w);
+	for (uint32_t i = 0; i < IDS; i++)
+		put(&w, i, i);
+	assert_true(w.ids.depth > 1);
+	assert_int_equal(ids_bucket_number(&w.ids, 0, &first), 0);
+	assert_int_equal(ids_list(&w.ids, 0, entries, cursors, IDS, &n), 0);
+	assert_int_equal(pager_clear(w.pager, FORMAT_SPACE_BUCKET, first), 0);
+	assert_int_equal(ids_find(&w.ids, entries[0].id, entries[0].id_len, entries), ERR_DAMAGED);
+	assert_int_equal(ids_check(&w.ids, &count), ERR_DAMAGED);
+	assert_int_equal(ids_list(&w.ids, 0, entries, cursors, IDS, &n), ERR_DAMAGED);
+	free(entries);
+	free(cursors);
+	end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_against_an_array),
-		cmocka_unit_test(test_full_bucket),
-		cmocka_unit_test(test_order_is_stable),
+		cmocka_unit_test(test_against_an_array), cmocka_unit_test(test_full_bucket),
+		cmocka_unit_test(test_blank_bucket),	 cmocka_unit_test(test_order_is_stable),
 		cmocka_unit_test(test_pages_foretold),
 	};
 
