@@ -61,23 +61,32 @@ static bool must_wait(struct store *store, bool put, bool *asks)
 	return *asks || pressed(store, PRESSED_HARD);
 }
 
+/* Until a checkpoint has ended, or for a moment. False when the threads end. */
+static bool pause_once(struct store *store, bool asks)
+{
+	bool stopping;
+
+	(void)pthread_mutex_lock(&store->thread_lock);
+	stopping = store->stopping;
+	if (asks && !stopping) {
+		store->asked = true;
+		(void)pthread_cond_signal(&store->wake);
+	}
+	if (!stopping)
+		store->io->ops->wait(store->io, &store->progressed, &store->thread_lock, PAUSE_NS);
+	(void)pthread_mutex_unlock(&store->thread_lock);
+	return !stopping;
+}
+
 static void wait_room(struct store *store, bool put)
 {
 	bool asks;
 
-	if (!store->threads_run || !must_wait(store, put, &asks))
+	if (!store->threads_run)
 		return;
-	(void)pthread_mutex_lock(&store->thread_lock);
-	for (unsigned i = 0; i < PAUSES_MAX && !store->stopping; i++) {
-		if (asks) {
-			store->asked = true;
-			(void)pthread_cond_signal(&store->wake);
-		}
-		store->io->ops->wait(store->io, &store->progressed, &store->thread_lock, PAUSE_NS);
-		if (!must_wait(store, put, &asks))
-			break;
-	}
-	(void)pthread_mutex_unlock(&store->thread_lock);
+	for (unsigned i = 0; i < PAUSES_MAX && must_wait(store, put, &asks); i++)
+		if (!pause_once(store, asks))
+			return;
 }
 
 void store_wait_room(struct store *store)

@@ -176,6 +176,59 @@ static void test_wait_room(void **state)
 	store_fixture_free(&f);
 }
 
+struct full {
+	struct gate gate;
+	struct store *store;
+	atomic_uint asked, held; /* times that room was asked for; with thread_lock held */
+};
+
+static int ask_for_room(void *ctx, const char *call, uint64_t nth)
+{
+	struct full *full = ctx;
+	struct timespec until;
+
+	if (strcmp(call, "reserve") != 0)
+		return wait_at_gate(&full->gate, call, nth);
+	full->asked++;
+	if (full->held > 0)
+		return ERR_FULL;
+	assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
+	until.tv_sec++;
+	if (pthread_mutex_timedlock(&full->store->thread_lock, &until) == 0)
+		(void)pthread_mutex_unlock(&full->store->thread_lock);
+	else
+		full->held++;
+	return ERR_FULL;
+}
+
+/* Who waits for room asks the medium for it now and then: the threads go on meanwhile. */
+static void test_wait_on_full_medium(void **state)
+{
+	struct store_opts opts = {
+		.cache_bytes = 1 << 20, .background = true, .checkpoint_bytes = 4000};
+	struct full full = {.gate = {.shut = true}};
+	struct store_fixture f;
+
+	(void)state;
+	store_fixture_new(&f, &opts);
+	full.store = f.store;
+	io_mem_set_fault(f.medium, ask_for_room, &full);
+	for (uint32_t id = 0; id < 20; id++)
+		store_fixture_put(&f, id, 1);
+	for (int i = 0; i < 5000 && full.gate.waiting == 0; i++)
+		(void)nanosleep(&(struct timespec){0, 1000000}, NULL);
+	assert_int_equal(full.gate.waiting, 1);
+	store_fixture_put(&f, 1, 2);
+	(void)pthread_mutex_lock(&f.store->room.lock);
+	f.store->room.blocks = 0;
+	(void)pthread_mutex_unlock(&f.store->room.lock);
+	store_wait_room(f.store);
+	assert_true(full.asked > 2);
+	assert_int_equal(full.held, 0);
+	full.gate.shut = false;
+	store_fixture_free(&f);
+}
+
 static size_t address_space(void)
 {
 	unsigned long pages = 0;
@@ -227,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_background_checkpoint),
 		cmocka_unit_test(test_background_sync),
 		cmocka_unit_test(test_wait_room),
+		cmocka_unit_test(test_wait_on_full_medium),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
