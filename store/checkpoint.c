@@ -211,8 +211,11 @@ int checkpoint_run(struct store *store, enum checkpoint_kind kind, bool graph)
 	bool switch_segment = false;
 	int err = 0;
 
-	if (store->wal == NULL || atomic_load(&store->poisoned))
+	if (store->wal == NULL || atomic_load(&store->poisoned)) {
+		if (graph)
+			pager_unfreeze(store->pager, PAGER_GRAPH);
 		return ERR_READONLY;
+	}
 	err = prepare_segment(store, &switch_segment);
 	if (err != 0) {
 		if (graph)

@@ -119,6 +119,31 @@ static void test_sync_fails(void **state)
 	store_fixture_free(&f);
 }
 
+/* A store that takes no more writes while the graph is published: what was frozen is dirty again. */
+static void test_graph_of_poisoned(void **state)
+{
+	struct store_fixture_fault fault = {.call = "log_sync", .result = ERR_UNKNOWN};
+	struct store_fixture f;
+	uint64_t lsn;
+
+	(void)state;
+	start(&f);
+	change_graph(&f, 3, 7);
+	store_fixture_put(&f, 3, 1);
+	assert_int_equal(store_graph_begin(f.store), 0);
+	store_graph_freeze(f.store, &lsn);
+	change_graph(&f, 1, 8);
+	io_mem_set_fault(f.medium, store_fixture_fail, &fault);
+	assert_int_equal(store_sync(f.store), ERR_UNKNOWN);
+	assert_int_equal(store_graph_commit(f.store), ERR_READONLY);
+	assert_int_equal(f.store->pager->groups[PAGER_GRAPH].n_preimages, 0);
+	assert_int_equal(f.store->pager->groups[PAGER_GRAPH].frozen_gen, 0);
+	assert_int_equal(f.store->pager->groups[PAGER_GRAPH].n_dirty, 3);
+	assert_int_equal(graph_byte(&f), 8);
+	store_fixture_expect_poisoned(&f);
+	store_fixture_free(&f);
+}
+
 /* A graph that finds no room is given up before anything is written; it waits in memory. */
 static void test_graph_without_room(void **state)
 {
@@ -150,6 +175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_segment),
 		cmocka_unit_test(test_sync_fails),
+		cmocka_unit_test(test_graph_of_poisoned),
 		cmocka_unit_test(test_graph_without_room),
 	};
 
