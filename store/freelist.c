@@ -72,9 +72,12 @@ static int collect(struct pager *pager, bool graph, struct extent_list *list)
 static int renew_trunks(struct pager *pager, size_t n, struct pager_extents *trunks)
 {
 	struct pager_group *meta = &pager->groups[PAGER_META];
-	int err = 0;
+	int err;
 
 	(void)pthread_mutex_lock(&meta->lock);
+	/* all or none: what is let go of here is no trunk any more */
+	err = mem_grow((void **)&meta->freed.list, &meta->freed.cap, meta->freed.n + trunks->n,
+		       sizeof(*meta->freed.list));
 	for (size_t i = 0; err == 0 && i < trunks->n; i++)
 		err = pager_extents_add(
 			&meta->freed, place_pack(trunks->list[i].block, FORMAT_BLOCK, FORMAT_RAW));

@@ -374,12 +374,47 @@ static void test_failures(void **state)
 	assert_true(failed > 10);
 }
 
+/* Nor does one for which memory ran out name a block of the trunks before it twice. */
+static void test_trunks_of_a_failure(void **state)
+{
+	(void)state;
+	for (uint64_t k = 0; k < 12; k++) {
+		struct pager_fixture w;
+		uint64_t block;
+
+		pager_fixture_new(&w, 1 << 20);
+		assert_int_equal(alloc_mark(w.pager->alloc, FIRST, 3000), 0);
+		for (uint32_t i = 0; i < 1400; i++)
+			assert_int_equal(alloc_give(w.pager->alloc, FIRST + 2 * i, 1), 0);
+		write_list(&w, false);
+		publish(&w, false);
+		assert_true(w.trunks.n > 1);
+		/* so many that those of the trunks do not all fit beside them */
+		for (uint32_t i = 0; i < 7; i++) {
+			assert_int_equal(alloc_take(w.pager->alloc, 1, &block), 0);
+			add(&w.pager->groups[PAGER_META].freed, block, 1);
+		}
+		fail_at = k;
+		allocations = 0;
+		mem_set_fault(fail_allocation, NULL);
+		(void)freelist_write(w.pager, false, &w.trunks, &w.slot);
+		mem_set_fault(NULL, NULL);
+		write_list(&w, false);
+		check_list(&w, false);
+		pager_fixture_free(&w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random),	 cmocka_unit_test(test_lengths),
-		cmocka_unit_test(test_shorter),	 cmocka_unit_test(test_damage),
-		cmocka_unit_test(test_long_run), cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_shorter),
+		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_long_run),
+		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_trunks_of_a_failure),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
