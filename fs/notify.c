@@ -40,7 +40,6 @@ struct notifier {
 	pthread_cond_t wake;
 	bool stop;				 /* guarded by lock */
 	size_t head, count;			 /* guarded by lock */
-	uint64_t dropped;			 /* guarded by lock */
 	struct item items[QUEUE_SIZE];		 /* guarded by lock */
 	struct notifier_errand *errands, **last; /* guarded by lock; last: where the next goes */
 };
@@ -193,10 +192,8 @@ static void add(struct notifier *notifier, uint64_t node, char *name, size_t len
 		dropped = name;
 		goto out;
 	}
-	if (notifier->count == QUEUE_SIZE) {
+	if (notifier->count == QUEUE_SIZE)
 		dropped = take(notifier).name;
-		notifier->dropped++;
-	}
 	notifier->items[(notifier->head + notifier->count) % QUEUE_SIZE] = (struct item){
 		.node = node, .name = name, .len = len, .pages = node >= INODE_FIRST_VECTOR};
 	notifier->count++;
@@ -272,16 +269,4 @@ void notifier_errand_run(struct notifier *notifier, struct notifier_errand *erra
 	pthread_mutex_unlock(&notifier->lock);
 	if (stopped)
 		finish(errand);
-}
-
-uint64_t notifier_dropped(struct notifier *notifier)
-{
-	uint64_t dropped = 0;
-
-	if (notifier == NULL)
-		return 0;
-	pthread_mutex_lock(&notifier->lock);
-	dropped = notifier->dropped;
-	pthread_mutex_unlock(&notifier->lock);
-	return dropped;
 }

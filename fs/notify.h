@@ -52,6 +52,4 @@ void notifier_errand_run(struct notifier *notifier, struct notifier_errand *erra
 /* Of one that is not needed; does not call `then`. Accepts NULL. */
 void notifier_errand_free(struct notifier_errand *errand);
 
-uint64_t notifier_dropped(struct notifier *notifier);
-
 #endif

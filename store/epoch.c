@@ -102,11 +102,6 @@ void epoch_leave(struct epoch *epoch)
 	atomic_store_explicit(&me->inside, 0, memory_order_release);
 }
 
-bool epoch_inside(struct epoch *epoch)
-{
-	return mine(epoch)->depth > 0;
-}
-
 uint64_t epoch_retire(struct epoch *epoch)
 {
 	return atomic_fetch_add(&epoch->now, 1);

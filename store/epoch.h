@@ -38,7 +38,6 @@ void epoch_free(struct epoch *epoch); /* accepts NULL; nobody may be inside */
 /* May be nested. Waits only when more than EPOCH_THREADS threads are alive at once. */
 void epoch_enter(struct epoch *epoch);
 void epoch_leave(struct epoch *epoch);
-bool epoch_inside(struct epoch *epoch);
 
 /* Advances the epoch; returns the number under which what was just unlinked is retired. */
 uint64_t epoch_retire(struct epoch *epoch);
