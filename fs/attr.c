@@ -86,9 +86,11 @@ static int text_attr(struct fs *fs, struct node *vector, struct stat *st_out)
 	struct store_entry entry;
 	int rc = vector_attr(fs, vector, st_out);
 
-	st_out->st_ino += ATTR_TEXT_NUMBER;
-	if (rc != 0 || inode_is_loose(fs->inodes, vector))
+	if (rc != 0)
 		return rc;
+	st_out->st_ino += ATTR_TEXT_NUMBER;
+	if (inode_is_loose(fs->inodes, vector))
+		return 0;
 	numbers = mem_alloc(dim * sizeof(*numbers));
 	if (numbers == NULL)
 		return ERR_NOMEM;
