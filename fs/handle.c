@@ -34,14 +34,17 @@ int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct er
 int handle_grow(struct fs *fs, struct handle *handle, uint8_t **bytes, size_t *cap_out, size_t cap,
 		size_t in_all, struct err_msg *msg)
 {
+	size_t before = handle->reserved;
 	uint8_t *grown = NULL;
 	int rc = handle_reserve(fs, handle, in_all, msg);
 
 	if (rc != 0)
 		return rc;
 	grown = mem_resize(*bytes, cap, 1);
-	if (grown == NULL)
-		return ERR_NOMEM;
+	if (grown == NULL) {
+		(void)buffered_change(&fs->buffered, &handle->reserved, before, false, NULL);
+		return ERR_NOMEM; /* giving back cannot fail */
+	}
 	*bytes = grown;
 	*cap_out = cap;
 	return 0;

@@ -108,7 +108,7 @@ int handle_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct 
 int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct err_msg *msg);
 /*
  * Gives a buffer of the handle the size cap; the handle then counts so many bytes in all. On an error,
- * of handle_reserve or ERR_NOMEM, the buffer is as it was.
+ * of handle_reserve or ERR_NOMEM, the buffer and the count are as they were.
  */
 int handle_grow(struct fs *fs, struct handle *handle, uint8_t **bytes, size_t *cap_out, size_t cap,
 		size_t in_all, struct err_msg *msg);

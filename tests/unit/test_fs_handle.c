@@ -14,6 +14,7 @@
 #include "fs/dir.h"
 #include "fs/listing.h"
 #include "fs/names.h"
+#include "store/mem.h"
 #include "tests/support/ann_fixture.h"
 
 #define DIM 4u
@@ -340,6 +341,35 @@ static void test_kept_page_is_old(void **state)
 	scene_free(&scene);
 }
 
+/* --- memory --- */
+
+static bool always_fails(void *ctx)
+{
+	(void)ctx;
+	return true;
+}
+
+/* A handle that could not get memory does not count it. */
+static void test_no_memory_to_write(void **state)
+{
+	struct handle *handle;
+	struct scene scene;
+	uint64_t before;
+
+	(void)state;
+	scene_new(&scene, DIM);
+	handle = create(&scene, "a", HANDLE_VECTOR);
+	before = scene.fs.buffered.bytes;
+	mem_set_fault(always_fails, NULL);
+	assert_int_equal(put(&scene, handle, ones, SIZE), ERR_NOMEM);
+	mem_set_fault(NULL, NULL);
+	assert_int_equal(scene.fs.buffered.bytes, before);
+	assert_int_equal(put(&scene, handle, ones, SIZE), 0);
+	assert_true(scene.fs.buffered.bytes > before);
+	shut(&scene, handle);
+	scene_free(&scene);
+}
+
 /* --- text --- */
 
 /* The first vector decides how long a text may be: also one that is longer already. */
@@ -376,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_forgotten_while_replaced),
 		cmocka_unit_test(test_forgotten_while_removed),
 		cmocka_unit_test(test_kept_page_is_old),
+		cmocka_unit_test(test_no_memory_to_write),
 		cmocka_unit_test(test_long_text_ends),
 	};
 
