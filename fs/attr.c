@@ -246,6 +246,8 @@ int attr_change(struct fs *fs, struct node *node, const struct store_attr *attr,
 	inode_stripe_lock(fs->inodes, node);
 	if (!inode_set_loose(fs->inodes, node, attr, mask))
 		rc = ann_set_attr(fs->ann, node->name, node->name_len, attr, mask);
+	if (rc == 0 && (mask & STORE_ATTR_MTIME))
+		inode_set_mtime(fs->inodes, node, true);
 	inode_stripe_unlock(fs->inodes, node);
 	inode_names_unlock(fs->inodes);
 	return rc;

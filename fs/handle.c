@@ -382,6 +382,8 @@ int handle_write(struct fs *fs, struct handle *handle, const void *bytes, size_t
 	if (handle->kind == HANDLE_VECTOR || handle->kind == HANDLE_JSON)
 		ann_wait_room(fs->ann);
 	waiting_lock(&handle->lock, call, false);
+	if (handle->kind == HANDLE_VECTOR || handle->kind == HANDLE_JSON)
+		inode_set_mtime(fs->inodes, handle->node, false);
 	if (handle->kind == HANDLE_VECTOR)
 		rc = vecfile_write(fs, handle, bytes, len, offset, call);
 	else if (handle->kind == HANDLE_JSON)
@@ -467,6 +469,8 @@ int handle_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct 
 	    handle->kind != HANDLE_NAMED)
 		return size == 0 ? 0 : ERR_INVALID;
 	waiting_lock(&handle->lock, call, false);
+	if (handle->kind != HANDLE_NAMED)
+		inode_set_mtime(fs->inodes, handle->node, false);
 	if (handle->kind == HANDLE_JSON)
 		rc = jsonfile_truncate(fs, handle, size, call);
 	else if (handle->kind == HANDLE_NAMED)

@@ -74,7 +74,6 @@ struct node_loose {
 	struct store_attr attr;
 	uint64_t size;
 	uint64_t number; /* that stat shows */
-	bool mtime_set;	 /* by setattr, after the last write: a commit keeps it */
 	bool left;	 /* it was stored: its readers keep that, whatever is written to it */
 	bool removed;	 /* it was not, and its name was taken away */
 };
@@ -113,6 +112,7 @@ struct node {
 	/* or INODE_CACHED_OLD and any */
 	uint64_t truncations; /* guarded by table lock; by a path, to 0 */
 	bool maybe_short; /* guarded by table lock; stored, and the kernel may have a length of before */
+	bool mtime_set;	   /* guarded by table lock; after the last write: a commit keeps it */
 	struct node *text; /* guarded by table lock; its NODE_TEXT, or NULL */
 
 	/* Below /query; fixed once made, but for the list. */
@@ -186,11 +186,12 @@ bool inode_is_named(struct inode_table *table, const struct node *node);
 /* Changes attributes of a loose node; false when it is not loose. mask: enum store_attr_mask. */
 bool inode_set_loose(struct inode_table *table, struct node *node, const struct store_attr *attr,
 		     unsigned mask);
-/*
- * Something was written: a loose node has this size now, unless it was stored once, and no time that
- * was set before.
- */
+/* A loose node has this size now, unless it was stored once. */
 void inode_set_size(struct inode_table *table, struct node *node, uint64_t size);
+/* Its time has been set by somebody (true), or something is being written to it. */
+void inode_set_mtime(struct inode_table *table, struct node *node, bool set);
+/* Whether its time is one that was set after the last write. */
+bool inode_mtime_is_set(struct inode_table *table, const struct node *node);
 /* The store took its content. */
 void inode_committed(struct inode_table *table, struct node *node, uint64_t *version_out);
 uint64_t inode_version(struct inode_table *table, const struct node *node);

@@ -155,7 +155,7 @@ bool inode_set_loose(struct inode_table *table, struct node *node, const struct 
 	loose = node->loose != NULL;
 	if (loose) {
 		change_attr(&node->loose->attr, attr, mask);
-		node->loose->mtime_set = node->loose->mtime_set || (mask & STORE_ATTR_MTIME);
+		node->mtime_set = node->mtime_set || (mask & STORE_ATTR_MTIME);
 	}
 	pthread_mutex_unlock(&table->lock);
 	return loose;
@@ -164,12 +164,26 @@ bool inode_set_loose(struct inode_table *table, struct node *node, const struct 
 void inode_set_size(struct inode_table *table, struct node *node, uint64_t size)
 {
 	pthread_mutex_lock(&table->lock);
-	if (node->loose != NULL) {
-		if (!node->loose->left)
-			node->loose->size = size;
-		node->loose->mtime_set = false;
-	}
+	if (node->loose != NULL && !node->loose->left)
+		node->loose->size = size;
 	pthread_mutex_unlock(&table->lock);
+}
+
+void inode_set_mtime(struct inode_table *table, struct node *node, bool set)
+{
+	pthread_mutex_lock(&table->lock);
+	node->mtime_set = set;
+	pthread_mutex_unlock(&table->lock);
+}
+
+bool inode_mtime_is_set(struct inode_table *table, const struct node *node)
+{
+	bool set;
+
+	pthread_mutex_lock(&table->lock);
+	set = node->mtime_set;
+	pthread_mutex_unlock(&table->lock);
+	return set;
 }
 
 void inode_committed(struct inode_table *table, struct node *node, uint64_t *version_out)

@@ -155,8 +155,10 @@ static int put(struct fs *fs, struct handle *handle, struct call *call, bool *li
 	struct vecfile *file = &handle->vector;
 	struct node *node = handle->node;
 	struct node_loose loose = {0};
+	struct store_entry stored = {0};
 	uint64_t ino = 0;
 	unsigned flags = STORE_PUT_KEEP_ATTR;
+	bool keep = inode_mtime_is_set(fs->inodes, node);
 	int rc = 0;
 
 	if (inode_loose(fs->inodes, node, &loose)) {
@@ -164,8 +166,13 @@ static int put(struct fs *fs, struct handle *handle, struct call *call, bool *li
 			return 0;
 		flags = STORE_PUT_INO;
 		ino = loose.number - INODE_FIRST_VECTOR;
+	} else if (keep) {
+		rc = ann_get(fs->ann, node->name, node->name_len, &stored, NULL);
+		loose.attr = stored.attr;
 	}
-	if (!loose.mtime_set)
+	if (rc != 0)
+		return rc;
+	if (!keep)
 		loose.attr.mtime_ns = attr_now(fs);
 	rc = ann_put(fs->ann, node->name, node->name_len, (const float *)(void *)file->bytes,
 		     file->len / sizeof(float), &loose.attr, flags, &ino, &call->msg);

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "fs/attr.h"
 #include "fs/dir.h"
 #include "fs/listing.h"
 #include "fs/names.h"
@@ -341,6 +342,72 @@ static void test_kept_page_is_old(void **state)
 	scene_free(&scene);
 }
 
+/* --- times --- */
+
+static int64_t mtime_of(struct scene *scene)
+{
+	struct store_entry entry;
+
+	assert_int_equal(ann_get(scene->fs.ann, "a", 1, &entry, NULL), 0);
+	return entry.attr.mtime_ns;
+}
+
+/*
+ * A time that was set after the last write is the time, though the vector is stored by the close that
+ * follows; a write after it is later.
+ */
+static void test_time_set_before_close(void **state)
+{
+	const struct store_attr attr = {.mtime_ns = 77};
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		bool text = i % 2 != 0, stored = i / 2 % 2 != 0, again = i / 4 != 0;
+		struct handle_cache cache = {0};
+		struct call call = caller(1);
+		struct dir_entry entry;
+		struct handle *handle;
+		struct scene scene;
+
+		scene_new(&scene, DIM);
+		if (stored)
+			store(&scene, "a", ones);
+		else
+			handle = create(&scene, "a", text ? HANDLE_JSON : HANDLE_VECTOR);
+		assert_int_equal(look_up(&scene, NODE_VECTORS, "a", &entry), 0);
+		if (stored) {
+			assert_int_equal(
+				look_up(&scene, text ? NODE_JSON : NODE_VECTORS, "a", &entry), 0);
+			handle = open_at(&scene, &entry, &to_write, 1, &cache);
+			assert_int_equal(look_up(&scene, NODE_VECTORS, "a", &entry), 0);
+		}
+		if (again)
+			assert_int_equal(
+				attr_change(&scene.fs, entry.node, &attr, STORE_ATTR_MTIME), 0);
+		if (text)
+			assert_int_equal(put(&scene, handle, "9 9 9 9", 7), 0);
+		else if (stored)
+			assert_int_equal(put(&scene, handle, twos, 4), 0);
+		else
+			assert_int_equal(put(&scene, handle, twos, SIZE), 0);
+		if (!again)
+			assert_int_equal(
+				attr_change(&scene.fs, entry.node, &attr, STORE_ATTR_MTIME), 0);
+		if (text && stored)
+			assert_int_equal(handle_truncate(&scene.fs, handle, 7, &call), 0);
+		if (text && stored && !again)
+			assert_int_equal(
+				attr_change(&scene.fs, entry.node, &attr, STORE_ATTR_MTIME), 0);
+		assert_int_equal(handle_flush(&scene.fs, handle, &call), 0);
+		if (again)
+			assert_true(mtime_of(&scene) > 1000000);
+		else
+			assert_int_equal(mtime_of(&scene), 77);
+		shut(&scene, handle);
+		scene_free(&scene);
+	}
+}
+
 /* --- memory --- */
 
 static bool always_fails(void *ctx)
@@ -406,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_forgotten_while_replaced),
 		cmocka_unit_test(test_forgotten_while_removed),
 		cmocka_unit_test(test_kept_page_is_old),
+		cmocka_unit_test(test_time_set_before_close),
 		cmocka_unit_test(test_no_memory_to_write),
 		cmocka_unit_test(test_long_text_ends),
 	};
