@@ -12,12 +12,11 @@
 
 #include "ann/ann.h"
 #include "fs/buffered.h"
+#include "fs/opened.h"
 #include "fs/status.h"
 
 struct daemon; /* daemon.h */
 struct fuse_session;
-struct handle;	     /* handle.h */
-struct folder;	     /* ops_dir.c */
 struct inode_table;  /* inode.h */
 struct links_recent; /* links.h: answers as folders */
 struct listing;	     /* listing.h: of /vectors, that the kernel keeps */
@@ -55,9 +54,8 @@ struct fs {
 	uint32_t uid, gid;		 /* who mounted: owner of everything but vectors */
 	uint64_t start_ns;		 /* STORE_CLOCK_REALTIME at mount: times of virtual files */
 	struct buffered buffered;	 /* what all open files hold, bounded */
-	pthread_mutex_t handles_lock;	 /* a leaf */
-	struct handle *handles;		 /* all that are open; guarded by handles_lock */
-	struct folder *folders;		 /* the open directories; guarded by handles_lock */
+	struct opened_list handles;	 /* of struct handle */
+	struct opened_list folders;	 /* of struct folder: open directories */
 };
 
 #endif

@@ -133,13 +133,7 @@ static int new_handle(struct fs *fs, enum handle_kind kind, struct node *node,
 	handle->readable = mode->read;
 	handle->writable = mode->write;
 	handle->append = mode->append;
-	pthread_mutex_lock(&fs->handles_lock);
-	handle->next = fs->handles;
-	handle->back = &fs->handles;
-	if (handle->next != NULL)
-		handle->next->back = &handle->next;
-	fs->handles = handle;
-	pthread_mutex_unlock(&fs->handles_lock);
+	opened_add(&fs->handles, &handle->opened);
 	return 0;
 }
 
@@ -148,11 +142,7 @@ static void free_handle(struct fs *fs, struct handle *handle)
 {
 	if (handle == NULL)
 		return;
-	pthread_mutex_lock(&fs->handles_lock);
-	*handle->back = handle->next;
-	if (handle->next != NULL)
-		handle->next->back = handle->back;
-	pthread_mutex_unlock(&fs->handles_lock);
+	opened_remove(&fs->handles, &handle->opened);
 	handle->text_cap = 0;
 	(void)handle_reserve(fs, handle, 0, NULL); /* giving back cannot fail */
 	mem_free(handle->text);
@@ -266,8 +256,8 @@ int handle_create(struct fs *fs, enum handle_kind kind, struct node *node,
 
 void handle_free_all(struct fs *fs)
 {
-	while (fs->handles != NULL)
-		free_handle(fs, fs->handles);
+	while (fs->handles.first != NULL)
+		free_handle(fs, (struct handle *)fs->handles.first);
 }
 
 void handle_close(struct fs *fs, struct handle *handle, struct call *call, bool *dropped_out)

@@ -33,9 +33,9 @@ enum handle_kind {
 };
 
 struct handle {
+	struct opened opened; /* in fs->handles; first */
 	enum handle_kind kind;
-	struct node *node;	     /* open as long as the handle */
-	struct handle *next, **back; /* in fs->handles; guarded by its lock */
+	struct node *node; /* open as long as the handle */
 	bool readable, writable, append;
 	struct waiting lock;
 	size_t reserved; /* guarded by lock; bytes counted in fs->buffered */

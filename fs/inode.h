@@ -108,8 +108,11 @@ struct node {
 	/* NODE_VECTOR */
 	struct node_loose *loose; /* guarded by table lock; NULL while the store holds it */
 	uint64_t version; /* guarded by table lock; counts commits since the node was made */
-	uint64_t cached;  /* guarded by table lock; LSN of what the kernel caches, 0 none; */
-	/* or INODE_CACHED_OLD and any */
+	/*
+	 * Guarded by table lock; LSN of what the kernel caches, 0: none. With INODE_CACHED_OLD it may
+	 * also be what was there before.
+	 */
+	uint64_t cached;
 	uint64_t truncations; /* guarded by table lock; by a path, to 0 */
 	bool maybe_short; /* guarded by table lock; stored, and the kernel may have a length of before */
 	bool mtime_set;	   /* guarded by table lock; after the last write: a commit keeps it */

@@ -36,7 +36,8 @@ int fs_init(struct fs *fs)
 	uint64_t seed = 0;
 	int rc = fs->io->ops->random(fs->io, &seed, sizeof(seed));
 
-	pthread_mutex_init(&fs->handles_lock, NULL); /* nothing to destroy on Linux */
+	opened_init(&fs->handles);
+	opened_init(&fs->folders);
 	if (rc == 0)
 		rc = inode_table_new(seed, &directory, &fs->inodes);
 	if (rc == 0)
@@ -63,6 +64,8 @@ void fs_release(struct fs *fs)
 	fs->notifier = NULL;
 	handle_free_all(fs);
 	ops_free_folders(fs);
+	opened_release(&fs->handles);
+	opened_release(&fs->folders);
 	listing_free(fs->listing);
 	fs->listing = NULL;
 	links_recent_free(fs->links);

@@ -12,9 +12,9 @@
 #include "store/mem.h"
 
 struct folder {
-	struct links *links;	     /* of a folder of links, else NULL; one reference */
-	bool used;		     /* has the use of the listing that the kernel keeps */
-	struct folder *next, **back; /* in fs->folders; guarded by handles_lock */
+	struct opened opened; /* in fs->folders; first */
+	struct links *links;  /* of a folder of links, else NULL; one reference */
+	bool used;	      /* has the use of the listing that the kernel keeps */
 };
 
 static struct folder *folder_of(const struct fuse_file_info *fi)
@@ -26,15 +26,8 @@ static struct folder *folder_new(struct fs *fs)
 {
 	struct folder *folder = mem_zalloc(1, sizeof(*folder));
 
-	if (folder == NULL)
-		return NULL;
-	pthread_mutex_lock(&fs->handles_lock);
-	folder->next = fs->folders;
-	folder->back = &fs->folders;
-	if (folder->next != NULL)
-		folder->next->back = &folder->next;
-	fs->folders = folder;
-	pthread_mutex_unlock(&fs->handles_lock);
+	if (folder != NULL)
+		opened_add(&fs->folders, &folder->opened);
 	return folder;
 }
 
@@ -43,19 +36,15 @@ static void folder_free(struct fs *fs, struct folder *folder)
 {
 	if (folder == NULL)
 		return;
-	pthread_mutex_lock(&fs->handles_lock);
-	*folder->back = folder->next;
-	if (folder->next != NULL)
-		folder->next->back = folder->back;
-	pthread_mutex_unlock(&fs->handles_lock);
+	opened_remove(&fs->folders, &folder->opened);
 	links_release(folder->links);
 	mem_free(folder);
 }
 
 void ops_free_folders(struct fs *fs)
 {
-	while (fs->folders != NULL)
-		folder_free(fs, fs->folders);
+	while (fs->folders.first != NULL)
+		folder_free(fs, (struct folder *)fs->folders.first);
 }
 
 static void choose_cache(struct ops_request *r, struct folder *folder, struct fuse_file_info *fi)

@@ -41,7 +41,7 @@ static void scene_new(struct scene *scene, uint32_t dim)
 	scene->fs.ann = scene->fixture.ann;
 	scene->fs.store = scene->fixture.store;
 	scene->fs.io = scene->fixture.io;
-	pthread_mutex_init(&scene->fs.handles_lock, NULL);
+	opened_init(&scene->fs.handles);
 	assert_int_equal(status_new(&scene->fs.status), 0);
 	assert_int_equal(inode_table_new(1, &directory, &scene->fs.inodes), 0);
 	assert_int_equal(listing_new(&scene->fs.listing), 0);
@@ -55,7 +55,7 @@ static void scene_free(struct scene *scene)
 	listing_free(scene->fs.listing);
 	inode_table_free(scene->fs.inodes);
 	status_free(scene->fs.status);
-	pthread_mutex_destroy(&scene->fs.handles_lock);
+	opened_release(&scene->fs.handles);
 	ann_fixture_free(&scene->fixture);
 }
 
