@@ -140,7 +140,7 @@ static int grow_list(struct pending *pending, struct pending_list *list, size_t 
 	return 0;
 }
 
-int pending_begin(struct pending *pending, uint32_t slots, size_t commits)
+int pending_begin(struct pending *pending, uint64_t slots, size_t commits)
 {
 	size_t begun, members, dead;
 	int err = 0;
@@ -151,12 +151,15 @@ int pending_begin(struct pending *pending, uint32_t slots, size_t commits)
 	pending->begun += commits;
 	begun = pending->begun;
 	members = pending->members + begun;
+	/* The caller counted before: commits that have ended since are no longer among those begun. */
+	if (slots < pending->used)
+		slots = pending->used;
 	/* Every dead slot fits into every list it may come to: no list need grow later. */
 	dead = pending->tombstones.n + pending->repaired.n + pending->released.n + pending->owed +
 	       begun + 64;
 	pthread_mutex_unlock(&pending->lock);
 
-	err = grow_positions(pending, (uint64_t)slots + begun);
+	err = grow_positions(pending, slots + begun);
 	if (err == 0)
 		err = grow_items(pending, 2 * members + 64);
 	if (err == 0)
@@ -188,6 +191,8 @@ static void push(struct pending *pending, uint32_t slot)
 	pending->tail++;
 	*pending_position(pending, slot) = (uint32_t)pending->tail;
 	pending->members++;
+	if (slot >= pending->used)
+		pending->used = slot + 1;
 }
 
 static void take_out(struct pending *pending, uint32_t slot)

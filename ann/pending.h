@@ -48,6 +48,7 @@ struct pending {
 	struct graph_states *states; /* not owned; has room for every slot of the graph */
 	uint32_t **where;	     /* chunks of positions; guarded by lock */
 	uint32_t slots;		     /* slots below this have a position; guarded by lock */
+	uint32_t used;		     /* slots from here on were never pushed; guarded by lock */
 	uint32_t *items;	     /* guarded by lock, as all below */
 	size_t head, next, tail, cap;
 	size_t members, taken;
@@ -64,11 +65,12 @@ int pending_init(struct pending *pending, struct graph_states *states);
 void pending_release(struct pending *pending);
 
 /*
- * Makes room for `commits` commits, each of which takes a slot below slots + all commits begun.
- * slots: store_slots_end() read before the call. ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came
+ * Makes room for `commits` commits, each of which takes a slot below n + all commits begun, where n is
+ * slots, or one more than the last slot pushed when that is more. slots: store_slots() read before the
+ * call, so that others may have committed since. ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came
  * of the commits.
  */
-int pending_begin(struct pending *pending, uint32_t slots, size_t commits);
+int pending_begin(struct pending *pending, uint64_t slots, size_t commits);
 void pending_end(struct pending *pending, size_t commits);
 
 /*

@@ -330,6 +330,29 @@ static void test_room(void **state)
 	both_free(&both);
 }
 
+/*
+ * Who comes to begin late has counted the slots early: by then others have taken the next ones, and ended.
+ * The slot that is left for it has a place all the same.
+ */
+static void test_room_of_the_late(void **state)
+{
+	const uint32_t counted = PENDING_CHUNK - 1;
+	struct both both;
+
+	(void)state;
+	both_new(&both);
+	assert_int_equal(pending_begin(&both.pending, counted, 1), 0);
+	pending_commit(&both.pending, ++both.lsn, counted, STORE_NO_SLOT);
+	pending_end(&both.pending, 1);
+	assert_int_equal(pending_begin(&both.pending, counted, 1), 0);
+	assert_true(both.pending.slots > counted + 1);
+	pending_commit(&both.pending, ++both.lsn, counted + 1, STORE_NO_SLOT);
+	pending_end(&both.pending, 1);
+	assert_true(pending_has(&both.pending, counted + 1));
+	assert_int_equal(pending_check(&both.pending), 0);
+	both_free(&both);
+}
+
 static bool always(void *ctx)
 {
 	(void)ctx;
@@ -359,9 +382,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dropped),	  cmocka_unit_test(test_oldest_first),
-		cmocka_unit_test(test_renew),	  cmocka_unit_test(test_room),
-		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_random),
+		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_oldest_first),
+		cmocka_unit_test(test_renew),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_room_of_the_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
