@@ -20,6 +20,7 @@
 
 int index_init(struct index *index, struct store *store)
 {
+	pthread_rwlockattr_t attr;
 	int err;
 
 	memset(index, 0, sizeof(*index));
@@ -33,7 +34,11 @@ int index_init(struct index *index, struct store *store)
 		return err;
 	}
 	index->store = store;
-	pthread_rwlock_init(&index->freeze, NULL);
+	/* With many workers one is always inside; the flush that waits for a moment holds off checkpoints. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&index->freeze, &attr);
+	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&index->grow_lock, NULL);
 	return 0;
 }

@@ -1,8 +1,10 @@
 /* Tests of indexer.c and workers in the background: the queue drains, slots come back, the graph goes out. */
 #include <dirent.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
@@ -243,12 +245,63 @@ static void test_failing_links(void **state)
 	ann_fixture_free(&fixture);
 }
 
+#define HOLDERS 4u
+
+struct holders {
+	struct index *index;
+	_Atomic uint32_t begun, ended;
+	_Atomic bool stop;
+};
+
+/* What a worker does that links without a pause, so that one of them is always inside. */
+static void *hold_freeze(void *arg)
+{
+	struct holders *holders = arg;
+
+	for (unsigned turn = 0; turn < 4000 && !atomic_load(&holders->stop); turn++) {
+		pthread_rwlock_rdlock(&holders->index->freeze);
+		atomic_fetch_add(&holders->begun, turn == 0);
+		(void)poll(NULL, 0, 1);
+		pthread_rwlock_unlock(&holders->index->freeze);
+	}
+	atomic_fetch_add(&holders->ended, 1);
+	return NULL;
+}
+
+/* A flush gets its moment though many link, for until then no checkpoint runs. */
+static void test_flush_among_many(void **state)
+{
+	const struct ann_opts opts = {.threads = 1};
+	struct ann_random random = {7};
+	struct ann_fixture fixture;
+	struct holders holders = {0};
+	pthread_t threads[HOLDERS];
+	size_t left = 0;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 0, &opts);
+	for (uint32_t i = 0; i < 300; i++)
+		put(fixture.ann, &random, i);
+	assert_int_equal(ann_index_some(fixture.ann, 1000, &left), 0);
+	holders.index = &fixture.ann->index;
+	for (size_t i = 0; i < HOLDERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, hold_freeze, &holders), 0);
+	while (atomic_load(&holders.begun) < HOLDERS)
+		(void)poll(NULL, 0, 1);
+	assert_int_equal(ann_flush(fixture.ann), 0);
+	assert_int_equal(atomic_load(&holders.ended), 0);
+	atomic_store(&holders.stop, true);
+	for (size_t i = 0; i < HOLDERS; i++)
+		pthread_join(threads[i], NULL);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mean),	      cmocka_unit_test(test_few),
 		cmocka_unit_test(test_failing_links), cmocka_unit_test(test_background),
-		cmocka_unit_test(test_priority),
+		cmocka_unit_test(test_priority),      cmocka_unit_test(test_flush_among_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
