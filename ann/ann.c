@@ -196,9 +196,17 @@ static void death_hook(void *ctx, const struct store_put_result *result)
 	pending_commit(&ann->pending, result->lsn, STORE_NO_SLOT, result->old_slot);
 }
 
+/* Slots that a commit leaves out when the rest of a damaged page of values cannot be used. */
+static uint64_t slots_left_out(const struct ann *ann)
+{
+	uint32_t size = store_value_size(ann->store);
+
+	return size != 0 ? store_page_size(ann->store) / size : 0;
+}
+
 static int begin_commit(struct ann *ann)
 {
-	int err = pending_begin(&ann->pending, store_slots_end(ann->store), 1);
+	int err = pending_begin(&ann->pending, store_slots(ann->store) + slots_left_out(ann), 1);
 
 	if (err == 0)
 		pthread_rwlock_rdlock(&ann->gate);

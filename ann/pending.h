@@ -67,7 +67,7 @@ void pending_release(struct pending *pending);
 /*
  * Makes room for `commits` commits, each of which takes a slot below n + all commits begun, where n is
  * slots, or one more than the last slot pushed when that is more. slots: store_slots() read before the
- * call, so that others may have committed since. ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came
+ * call, so that others may have committed since, and what a commit may leave out besides. ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came
  * of the commits.
  */
 int pending_begin(struct pending *pending, uint64_t slots, size_t commits);
