@@ -134,6 +134,7 @@ static int link_some(struct indexer *indexer, struct tools *tools, size_t n, boo
 {
 	struct ann *ann = indexer->ann;
 	uint32_t slots[INDEXER_TAKE];
+	size_t linked = 0;
 	int err = need_centre(indexer);
 
 	if (err != 0)
@@ -146,10 +147,11 @@ static int link_some(struct indexer *indexer, struct tools *tools, size_t n, boo
 			pending_linked(&ann->pending, slots[i]);
 		else
 			pending_return(&ann->pending, slots[i]);
+		linked += one == 0;
 		err = one;
 	}
 	*did = *did || n > 0;
-	atomic_fetch_add(&indexer->done, n);
+	atomic_fetch_add(&indexer->done, linked);
 	return err;
 }
 
@@ -167,7 +169,19 @@ static int repair_one(struct indexer *indexer, struct tools *tools, bool *did)
 	else
 		pending_unrepaired(&ann->pending, slot);
 	*did = true;
-	atomic_fetch_add(&indexer->done, 1);
+	atomic_fetch_add(&indexer->done, err == 0);
+	return err;
+}
+
+static int repair_all(struct indexer *indexer, struct tools *tools)
+{
+	bool did = true;
+	int err = 0;
+
+	while (err == 0 && did && !atomic_load(&indexer->stop)) {
+		did = false;
+		err = repair_one(indexer, tools, &did);
+	}
 	return err;
 }
 
@@ -255,24 +269,24 @@ int indexer_some(struct indexer *indexer, size_t n, size_t *left_out)
 	struct ann *ann = indexer->ann;
 	struct tools *tools = tools_take(indexer);
 	bool did = true;
-	int err = tools == NULL ? ERR_NOMEM : 0;
+	int err = 0, care;
 
+	*left_out = (size_t)indexer_left(ann);
+	if (tools == NULL)
+		return ERR_NOMEM;
 	for (size_t done = 0; err == 0 && did && done < n; done += INDEXER_TAKE) {
 		did = false;
 		err = link_some(indexer, tools, n - done, &did);
 	}
-	for (did = true; err == 0 && did;) {
-		did = false;
-		err = repair_one(indexer, tools, &did);
-	}
-	if (err == 0 && sweep_is_due(ann, false))
-		err = sweep(indexer, tools);
-	if (err == 0)
-		err = give_back_slots(indexer);
-	if (tools != NULL)
-		tools_give(indexer, tools);
+	/* A vector that cannot be linked is no reason to leave the rest. */
+	care = repair_all(indexer, tools);
+	if (care == 0 && sweep_is_due(ann, false))
+		care = sweep(indexer, tools);
+	if (care == 0)
+		care = give_back_slots(indexer);
+	tools_give(indexer, tools);
 	*left_out = (size_t)indexer_left(ann);
-	return err;
+	return err != 0 ? err : care;
 }
 
 void indexer_press(struct indexer *indexer)
@@ -383,6 +397,8 @@ static void *worker(void *arg)
 			err = link_some(indexer, tools, INDEXER_TAKE, &did);
 		if (err == 0)
 			err = repair_one(indexer, tools, &did);
+		else if (tools != NULL)
+			(void)repair_all(indexer, tools); /* what fails is tried again */
 		if (tools != NULL)
 			tools_give(indexer, tools);
 		if (err != 0)

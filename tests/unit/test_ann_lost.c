@@ -2,6 +2,7 @@
  * test_ann_lost.c - a damaged page of values costs the vectors on it, and nothing else: the collection
  * goes on with all others.
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,10 +61,70 @@ static void test_put_past_page(void **state)
 	ann_fixture_free(&fixture);
 }
 
+#define ALONE 1024u /* a vector of so many numbers has a page of its own */
+#define N 300u
+
+static const struct ann_numbered alone = {.dim = ALONE, .centres = 10};
+
+static struct pending_counts counts_of(struct ann_fixture *fixture)
+{
+	struct pending_counts counts;
+
+	pending_count(&fixture->ann->pending, &counts);
+	return counts;
+}
+
+/* While one vector cannot be linked, dead ones are repaired around, and their slots given back. */
+static void test_care_goes_on(void **state)
+{
+	struct ann_fixture fixture;
+	size_t left = 0;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, ALONE, &by_hand);
+	ann_numbered_fill(&alone, fixture.ann, 0, N);
+	ann_fixture_index(fixture.ann);
+	ann_numbered_fill(&alone, fixture.ann, N, N + 2);
+	assert_int_equal(store_checkpoint(fixture.store), 0);
+	damage(&fixture, N);
+	for (uint32_t id = 0; id < 20; id++)
+		ann_numbered_delete(fixture.ann, id);
+	ann_numbered_delete(fixture.ann, N + 1);
+	assert_int_equal(counts_of(&fixture).tombstones, 20);
+	assert_int_equal(counts_of(&fixture).released, 1);
+	assert_int_equal(ann_index_some(fixture.ann, N, &left), ERR_DAMAGED);
+	assert_int_equal(left, 1);
+	assert_int_equal(counts_of(&fixture).tombstones, 0);
+	assert_int_equal(counts_of(&fixture).repaired, 20);
+	assert_int_equal(counts_of(&fixture).released, 0);
+	ann_fixture_free(&fixture);
+}
+
+/* Nor does it keep the collection from being idle, when the graph is published. */
+static void test_publish_others(void **state)
+{
+	struct ann_fixture fixture;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, ALONE, &by_hand);
+	ann_numbered_fill(&alone, fixture.ann, 0, N);
+	assert_int_equal(store_checkpoint(fixture.store), 0);
+	damage(&fixture, N - 1);
+	fixture.opts = (struct ann_opts){.threads = 1, .background = true};
+	ann_fixture_reopen(&fixture, true);
+	for (unsigned i = 0; i < 3000 && store_graph_lsn(fixture.store) == 0; i++)
+		(void)poll(NULL, 0, 10);
+	assert_true(store_graph_lsn(fixture.store) > 0);
+	assert_int_equal(counts_of(&fixture).members, 1);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_put_past_page),
+		cmocka_unit_test(test_care_goes_on),
+		cmocka_unit_test(test_publish_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
