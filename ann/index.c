@@ -121,7 +121,7 @@ int index_mean(struct index *index, const uint32_t *slots, size_t n, uint64_t ls
 	const struct dist_kernels *kernels = index->quant.kernels;
 	bool normal = index->quant.metric == ANN_COSINE;
 	size_t used = 0;
-	int err = 0;
+	int err = 0, none = ERR_AGAIN;
 
 	memset(centre_out, 0, index->dim * sizeof(*centre_out));
 	store_read_begin(index->store);
@@ -132,10 +132,11 @@ int index_mean(struct index *index, const uint32_t *slots, size_t n, uint64_t ls
 
 		/* a slot that died since the caller looked may be being written again */
 		err = store_live_as_of(index->store, &slots[i], 1, lsn, &live);
-		if (err == 0 && live)
-			err = store_value(index->store, slots[i], STORE_HINT_NONE, &value);
 		if (err != 0 || !live)
 			continue;
+		none = store_value(index->store, slots[i], STORE_HINT_NONE, &value);
+		if (none != 0)
+			continue; /* the others will do */
 		if (normal)
 			share /= sqrt(scan_norm_sq(kernels, value, index->dim));
 		for (uint32_t d = 0; d < index->dim; d++)
@@ -144,7 +145,7 @@ int index_mean(struct index *index, const uint32_t *slots, size_t n, uint64_t ls
 	}
 	store_read_end(index->store);
 	if (err == 0 && used == 0)
-		err = ERR_AGAIN;
+		err = none;
 	for (uint32_t d = 0; err == 0 && used < n && d < index->dim; d++)
 		centre_out[d] *= (float)n / (float)used;
 	return err;

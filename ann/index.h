@@ -52,8 +52,9 @@ void index_tear_down(struct index *index);
 
 /*
  * The point that codes are relative to, dim numbers, before the first code; once. index_mean makes
- * one of those of n stored vectors that are live still and no younger than lsn. ERR_NOMEM; ERR_AGAIN
- * when none is; and what reading a vector gives.
+ * one of those of n stored vectors that are live still, no younger than lsn, and can be read.
+ * ERR_NOMEM; ERR_AGAIN when none is live, what reading one gave when none can be read; and what
+ * reading the slot table gives.
  */
 int index_set_centre(struct index *index, const float *centre);
 int index_mean(struct index *index, const uint32_t *slots, size_t n, uint64_t lsn,

@@ -74,6 +74,23 @@ static struct pending_counts counts_of(struct ann_fixture *fixture)
 	return counts;
 }
 
+/* The centre is that of the vectors that can be read, and all of those are linked. */
+static void test_link_others(void **state)
+{
+	struct ann_fixture fixture;
+	size_t left = 0;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, ALONE, &by_hand);
+	ann_numbered_fill(&alone, fixture.ann, 0, N);
+	assert_int_equal(store_checkpoint(fixture.store), 0);
+	damage(&fixture, 3);
+	for (unsigned turn = 0; turn < N && left != 1; turn++)
+		assert_int_equal(ann_index_some(fixture.ann, N, &left), ERR_DAMAGED);
+	assert_int_equal(left, 1);
+	ann_fixture_free(&fixture);
+}
+
 /* While one vector cannot be linked, dead ones are repaired around, and their slots given back. */
 static void test_care_goes_on(void **state)
 {
@@ -123,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_put_past_page),
+		cmocka_unit_test(test_link_others),
 		cmocka_unit_test(test_care_goes_on),
 		cmocka_unit_test(test_publish_others),
 	};
