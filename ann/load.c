@@ -66,6 +66,32 @@ int load_fresh(struct ann *ann, uint32_t dim)
 }
 
 /*
+ * Takes the published graph into the index, with the bits that this was set up for. Where codes of those
+ * cannot be made, because a vector cannot be read, the graph keeps its own: without a code near its place
+ * the vector would be passed over, now and after the damage is gone.
+ */
+static int take_graph(struct ann *ann, uint32_t dim, const struct persist_head *head,
+		      uint8_t **bitmap_out, struct err_msg *note_out, struct err_msg *why)
+{
+	int err = persist_load(&ann->index, head, bitmap_out, why);
+
+	if (err != 0 || head->code_bits == ann->index.quant.bits)
+		return err;
+	err = recode(&ann->index, ann->workers, *bitmap_out, head->slots);
+	if (err == 0 || err == ERR_NOMEM)
+		return err;
+	(void)err_set(note_out, 0,
+		      "codes keep %u bits a dimension, not %u: a vector cannot be read (%s); run "
+		      "vecfs check",
+		      head->code_bits, ann->index.quant.bits, err_str(err));
+	mem_free(*bitmap_out);
+	*bitmap_out = NULL;
+	index_tear_down(&ann->index);
+	err = set_up(ann, dim, head->code_bits);
+	return err == 0 ? persist_load(&ann->index, head, bitmap_out, why) : err;
+}
+
+/*
  * Sets up the index and takes the published graph into it. *bitmap_out: the slots it held, NULL when
  * there is none or it cannot be used; then it is forgotten, with a note.
  */
@@ -83,9 +109,7 @@ static int load_graph(struct ann *ann, uint32_t dim, struct persist_head *head,
 	if (err != 0 || graph_err == ERR_ABSENT)
 		return err;
 	if (graph_err == 0)
-		graph_err = persist_load(&ann->index, head, bitmap_out, &why);
-	if (graph_err == 0 && head->code_bits != ann->index.quant.bits)
-		graph_err = recode(&ann->index, ann->workers, *bitmap_out, head->slots);
+		graph_err = take_graph(ann, dim, head, bitmap_out, note_out, &why);
 	if (graph_err == 0 || graph_err == ERR_NOMEM)
 		return graph_err;
 	(void)err_set(note_out, 0, "the graph is built anew, all vectors are there: %s", why.text);

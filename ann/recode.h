@@ -14,8 +14,8 @@
 
 /*
  * Encodes slots first ... of the `slots` that bitmap names, on all workers; all count as changed. The
- * index has room and a centre, and nobody else looks at it. A vector that cannot be read keeps a code
- * of zeros: it is found all the same, and then said to be damaged. ERR_NOMEM.
+ * index has room and a centre, and nobody else looks at it. ERR_NOMEM, and what reading a live vector
+ * gives: then not all codes are made, and the graph may not be searched by them.
  */
 int recode(struct index *index, struct workers *workers, const uint8_t *bitmap, uint32_t slots);
 

@@ -19,20 +19,33 @@
 
 static const struct ann_opts by_hand = {.threads = 1};
 
-/* The page of values that a slot lies on is bad on disk, and not in memory. */
-static void damage(struct ann_fixture *fixture, uint32_t slot)
+/* Where the page of values lies on disk that has a slot. */
+static size_t place_of(struct ann_fixture *fixture, uint32_t slot)
 {
 	struct store *store = fixture->store;
 	struct place at;
 	uint32_t pages;
-	size_t len;
 
-	ann_drop_caches(fixture->ann);
 	assert_true(place_unpack(pager_page(store->pager, FORMAT_SPACE_VALUE,
 					    slots_value_page(&store->slots, slot, &pages))
 					 ->place,
 				 &at));
-	io_mem_head(fixture->medium, &len)[at.block * FORMAT_BLOCK + at.bytes / 2] ^= 1;
+	return at.block * FORMAT_BLOCK + at.bytes / 2;
+}
+
+/* Makes what lies there bad, or good again. */
+static void flip(struct ann_fixture *fixture, size_t at)
+{
+	size_t len;
+
+	io_mem_head(fixture->medium, &len)[at] ^= 1;
+}
+
+/* The page of values that a slot lies on is bad on disk, and not in memory. */
+static void damage(struct ann_fixture *fixture, uint32_t slot)
+{
+	ann_drop_caches(fixture->ann);
+	flip(fixture, place_of(fixture, slot));
 }
 
 /* The next slot lies on a bad page, so that the put takes one far behind it, which no table has yet. */
@@ -136,13 +149,75 @@ static void test_publish_others(void **state)
 	ann_fixture_free(&fixture);
 }
 
+#define FIRST_LOST 500u /* of 25 vectors on one page */
+#define END_LOST 525u
+
+static void reopen_with(struct ann_fixture *fixture, uint32_t bits, size_t flipped)
+{
+	ann_fixture_close(fixture, false);
+	flip(fixture, flipped);
+	fixture->opts.code_bits = bits;
+	ann_fixture_open(fixture, false);
+	fixture->ann->scan_max = 0;
+}
+
+/* Asks the graph for each vector of a page by its own numbers. */
+static void expect_each(struct ann_fixture *fixture, const struct ann_numbered *set, int expected)
+{
+	const struct ann_query spec = {.k = 5};
+
+	for (uint32_t id = FIRST_LOST; id < END_LOST; id++) {
+		struct ann_answer answer;
+		float vector[40];
+
+		ann_numbered_vector(set, id, vector);
+		assert_int_equal(ann_search(fixture->ann, vector, 1, &spec, &answer, NULL),
+				 expected);
+		if (expected == 0)
+			assert_true(answer.hits[0].distance < 1e-3);
+		ann_answer_release(&answer);
+	}
+}
+
+/*
+ * Codes of other bits are asked for while a page cannot be read. Its vectors must not get lost in the
+ * graph, neither now, when a search that needs them fails, nor later, when the page can be read.
+ */
+static void test_other_bits(void **state)
+{
+	static const struct ann_numbered set = {.dim = 40, .centres = 30};
+	struct ann_fixture fixture;
+	struct ann_stats stats;
+	size_t at;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, set.dim,
+			&(struct ann_opts){.threads = 2, .code_bits = 8});
+	ann_numbered_fill(&set, fixture.ann, 0, 900);
+	ann_fixture_index(fixture.ann);
+	ann_fixture_reopen(&fixture, false);
+	at = place_of(&fixture, FIRST_LOST);
+	reopen_with(&fixture, 4, at);
+	assert_true(fixture.note.text[0] != '\0');
+	expect_each(&fixture, &set, ERR_DAMAGED);
+	ann_get_stats(fixture.ann, &stats);
+	assert_int_equal(stats.code_bits, 8);
+	assert_int_equal(stats.linked, 900);
+	reopen_with(&fixture, 4, at);
+	assert_string_equal(fixture.note.text, "");
+	expect_each(&fixture, &set, 0);
+	ann_get_stats(fixture.ann, &stats);
+	assert_int_equal(stats.code_bits, 4);
+	assert_int_equal(stats.linked, 900);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_put_past_page),
-		cmocka_unit_test(test_link_others),
-		cmocka_unit_test(test_care_goes_on),
-		cmocka_unit_test(test_publish_others),
+		cmocka_unit_test(test_put_past_page), cmocka_unit_test(test_link_others),
+		cmocka_unit_test(test_care_goes_on),  cmocka_unit_test(test_publish_others),
+		cmocka_unit_test(test_other_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
