@@ -215,6 +215,14 @@ static void list_add(struct pending_list *list, uint32_t slot)
 	list->slots[list->n++] = slot;
 }
 
+/* What failed comes last, lest it be taken again and again while the others wait. Happens seldom. */
+static void list_add_last(struct pending_list *list, uint32_t slot)
+{
+	memmove(&list->slots[1], list->slots, list->n * sizeof(*list->slots));
+	list->slots[0] = slot;
+	list->n++;
+}
+
 /* A dead slot that was not linked. The graph may still hold what was in it before. */
 static void drop(struct pending *pending, uint32_t slot)
 {
@@ -339,14 +347,6 @@ static bool list_take(struct pending *pending, struct pending_list *list, uint32
 	return got;
 }
 
-static void list_return(struct pending *pending, struct pending_list *list, uint32_t slot)
-{
-	pthread_mutex_lock(&pending->lock);
-	pending->owed--;
-	list_add(list, slot);
-	pthread_mutex_unlock(&pending->lock);
-}
-
 bool pending_take_tombstone(struct pending *pending, uint32_t *slot_out)
 {
 	return list_take(pending, &pending->tombstones, slot_out);
@@ -354,12 +354,18 @@ bool pending_take_tombstone(struct pending *pending, uint32_t *slot_out)
 
 void pending_repaired(struct pending *pending, uint32_t slot)
 {
-	list_return(pending, &pending->repaired, slot);
+	pthread_mutex_lock(&pending->lock);
+	pending->owed--;
+	list_add(&pending->repaired, slot);
+	pthread_mutex_unlock(&pending->lock);
 }
 
 void pending_unrepaired(struct pending *pending, uint32_t slot)
 {
-	list_return(pending, &pending->tombstones, slot);
+	pthread_mutex_lock(&pending->lock);
+	pending->owed--;
+	list_add_last(&pending->tombstones, slot);
+	pthread_mutex_unlock(&pending->lock);
 }
 
 int pending_take_repaired(struct pending *pending, struct pending_list *list_out)
@@ -415,7 +421,7 @@ void pending_gone(struct pending *pending, uint32_t slot, bool failed)
 	pthread_mutex_lock(&pending->lock);
 	pending->owed--;
 	if (failed)
-		list_add(&pending->released, slot);
+		list_add_last(&pending->released, slot);
 	pthread_mutex_unlock(&pending->lock);
 }
 

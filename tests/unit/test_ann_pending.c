@@ -353,6 +353,33 @@ static void test_room_of_the_late(void **state)
 	both_free(&both);
 }
 
+/* What could not be repaired or given back waits until the others had their turn. */
+static void test_failed_last(void **state)
+{
+	struct both both;
+	uint32_t slot;
+
+	(void)state;
+	both_new(&both);
+	assert_int_equal(pending_begin(&both.pending, 0, 6), 0);
+	for (slot = 0; slot < 6; slot++)
+		pending_load_dead(&both.pending, slot, slot < 3);
+	pending_end(&both.pending, 6);
+	for (unsigned seen = 0, i = 0; i < 3; i++) {
+		assert_true(pending_take_tombstone(&both.pending, &slot));
+		pending_unrepaired(&both.pending, slot);
+		assert_false(seen >> slot & 1);
+		seen |= 1u << slot;
+	}
+	for (unsigned seen = 0, i = 0; i < 3; i++) {
+		assert_true(pending_take_released(&both.pending, &slot));
+		pending_gone(&both.pending, slot, true);
+		assert_false(seen >> slot & 1);
+		seen |= 1u << slot;
+	}
+	both_free(&both);
+}
+
 static bool always(void *ctx)
 {
 	(void)ctx;
@@ -389,6 +416,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_room_of_the_late),
+		cmocka_unit_test(test_failed_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
