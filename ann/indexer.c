@@ -44,6 +44,7 @@ struct indexer {
 	_Atomic uint32_t may_sleep; /* workers about to look once more before they sleep */
 	_Atomic bool stop;
 	_Atomic bool held_off; /* after a failure, until the next tick */
+	_Atomic bool failed;   /* the last round of the keeper: nobody wakes it before its tick */
 	_Atomic uint64_t done; /* units of work, so that the keeper sees idleness */
 	int wake_fd;	       /* wakes the keeper; -1 without one */
 	pthread_mutex_t flush_lock, sweep_lock;
@@ -403,7 +404,8 @@ static void *worker(void *arg)
 			tools_give(indexer, tools);
 		if (err != 0)
 			atomic_store(&indexer->held_off, true);
-		if (did && (flush_is_due(ann, false) || sweep_is_due(ann, false)))
+		if (did && !atomic_load(&indexer->failed) &&
+		    (flush_is_due(ann, false) || sweep_is_due(ann, false)))
 			wake_keeper(indexer);
 		if (err != 0 || !did)
 			sleep_until_work(indexer);
@@ -416,17 +418,18 @@ static void keep(struct indexer *indexer, bool idle)
 {
 	struct ann *ann = indexer->ann;
 	struct tools *tools;
+	bool failed = false;
 
 	if (sweep_is_due(ann, idle)) {
 		tools = tools_take(indexer);
-		if (tools != NULL) {
-			(void)sweep(indexer, tools);
+		failed = tools == NULL || sweep(indexer, tools) != 0;
+		if (tools != NULL)
 			tools_give(indexer, tools);
-		}
 	}
-	(void)give_back_slots(indexer);
+	failed = give_back_slots(indexer) != 0 || failed;
 	if (flush_is_due(ann, idle) && !atomic_load(&indexer->stop))
-		(void)indexer_flush(indexer);
+		failed = indexer_flush(indexer) != 0 || failed;
+	atomic_store(&indexer->failed, failed);
 }
 
 static void *keeper(void *arg)

@@ -296,12 +296,56 @@ static void test_flush_among_many(void **state)
 	ann_fixture_free(&fixture);
 }
 
+static _Atomic bool full;
+static _Atomic unsigned refused;
+
+static int refuse_writes(void *ctx, const char *call, uint64_t nth)
+{
+	(void)ctx;
+	(void)nth;
+	if (!atomic_load(&full) || strcmp(call, "write") != 0)
+		return 0;
+	atomic_fetch_add(&refused, 1);
+	return ERR_FULL;
+}
+
+/* On a full disk a flush that is due is tried again now and then, not at each step of a worker. */
+static void test_flush_on_full_disk(void **state)
+{
+	const struct ann_opts opts = {.threads = 2, .background = true};
+	struct ann_random random = {8};
+	struct ann_fixture fixture;
+	unsigned waits = 0;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 0, &(struct ann_opts){.threads = 1});
+	for (uint32_t i = 0; i < 1500; i++)
+		put(fixture.ann, &random, i);
+	ann_fixture_close(&fixture, false);
+	io_mem_set_fault(fixture.medium, refuse_writes, NULL);
+	fixture.opts = opts;
+	ann_fixture_open(&fixture, false);
+	atomic_store(&full, true);
+	atomic_fetch_add(&fixture.ann->index.changed_nodes, 1u << 20);
+	for (; stats_of(fixture.ann).pending > 0 && waits < 6000; waits++)
+		(void)poll(NULL, 0, 10);
+	assert_int_equal(stats_of(fixture.ann).pending, 0);
+	assert_in_range(atomic_load(&refused), 1, 5 + waits / 50);
+	atomic_store(&full, false);
+	wait_for(&fixture, published);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mean),	      cmocka_unit_test(test_few),
-		cmocka_unit_test(test_failing_links), cmocka_unit_test(test_background),
-		cmocka_unit_test(test_priority),      cmocka_unit_test(test_flush_among_many),
+		cmocka_unit_test(test_mean),
+		cmocka_unit_test(test_few),
+		cmocka_unit_test(test_failing_links),
+		cmocka_unit_test(test_background),
+		cmocka_unit_test(test_priority),
+		cmocka_unit_test(test_flush_among_many),
+		cmocka_unit_test(test_flush_on_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
