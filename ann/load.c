@@ -8,7 +8,9 @@
  *	                                        tombstone until index_link repairs around it
  *	live otherwise:                         pending
  *	dead, held:                             tombstone, to be repaired and swept
- *	dead otherwise, free:                   released, free
+ *	free, held:                             dead again: it was repaired around and released after
+ *	                                        the graph was published, of which nothing is left
+ *	dead otherwise, free otherwise:         released, free
  */
 #include "ann/load.h"
 
@@ -126,6 +128,25 @@ static bool held(const uint8_t *bitmap, const struct persist_head *head, uint32_
 	return bitmap != NULL && slot < head->slots && (bitmap[slot / 8] >> slot % 8 & 1) != 0;
 }
 
+/*
+ * A free slot that the published graph leads to. One that cannot be had back leaves the graph as it is.
+ * The caller is in the read section, which is left meanwhile.
+ */
+static int reclaim(struct ann *ann, uint32_t slot, bool *in_graph)
+{
+	int err;
+
+	if (ann->read_only)
+		return 0; /* nobody takes it */
+	store_read_end(ann->store);
+	err = store_slot_reclaim(ann->store, slot);
+	store_read_begin(ann->store);
+	if (err != ERR_INVALID)
+		return err;
+	*in_graph = false;
+	return 0;
+}
+
 /* Enters slots first ... end - 1 as they are in the store and were in the published graph. */
 static int load_slots(struct ann *ann, uint32_t first, uint32_t end,
 		      const struct persist_head *head, const uint8_t *bitmap)
@@ -142,7 +163,9 @@ static int load_slots(struct ann *ann, uint32_t first, uint32_t end,
 		uint64_t lsn = 0;
 
 		err = store_slot(ann->store, slot, &state, &lsn);
-		if (err != 0 || state == STORE_SLOT_FREE)
+		if (err == 0 && state == STORE_SLOT_FREE && in_graph)
+			err = reclaim(ann, slot, &in_graph);
+		if (err != 0 || (state == STORE_SLOT_FREE && !in_graph))
 			continue;
 		pending_set_lsn(&ann->pending, lsn);
 		if (state == STORE_SLOT_LIVE) {

@@ -423,3 +423,24 @@ int store_slot_release(struct store *store, uint32_t slot)
 	end(store);
 	return err;
 }
+
+int store_slot_reclaim(struct store *store, uint32_t slot)
+{
+	struct slots_entry entry;
+	int err = begin(store);
+
+	if (err == 0)
+		err = slots_get(&store->slots, slot, &entry);
+	if (err == 0)
+		err = slots_reserve(&store->slots, slot);
+	if (err == 0 && (entry.state != STORE_SLOT_FREE || !slots_take_this(&store->slots, slot)))
+		err = ERR_INVALID;
+	if (err == 0) {
+		entry.state = STORE_SLOT_DEAD;
+		commit_lock_tables(store);
+		slots_set(&store->slots, slot, &entry);
+		commit_unlock_tables(store, store->last_lsn);
+	}
+	end(store);
+	return err;
+}

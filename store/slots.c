@@ -325,6 +325,17 @@ void slots_untake(struct slots *slots, uint32_t slot)
 		(void)push_free(slots, slot); /* it was taken from there: there is room */
 }
 
+bool slots_take_this(struct slots *slots, uint32_t slot)
+{
+	uint64_t bit = (uint64_t)1 << slot % 64;
+
+	if (slot / 64 >= slots->free_words || (slots->free[slot / 64] & bit) == 0)
+		return false;
+	slots->free[slot / 64] &= ~bit;
+	slots->n_free--;
+	return true;
+}
+
 int slots_reserve(struct slots *slots, uint32_t slot)
 {
 	void *page;

@@ -89,6 +89,8 @@ uint32_t slots_end(const struct slots *slots);
 bool slots_lost(struct slots *slots, uint32_t slot);
 /* Returns a slot just taken, when the commit did not come about. */
 void slots_untake(struct slots *slots, uint32_t slot);
+/* A slot that is free and has not been taken is free no more. False: it is not there. */
+bool slots_take_this(struct slots *slots, uint32_t slot);
 /* Makes the entry changeable; then slots_set cannot fail. */
 int slots_reserve(struct slots *slots, uint32_t slot);
 /*

@@ -228,6 +228,11 @@ int store_slot_entry(struct store *store, uint32_t slot, struct store_entry *ent
 int store_slot_id(struct store *store, uint32_t slot, struct store_entry *entry_out);
 /* A dead slot that nothing points to any more may be used again, once no reader can see it. */
 int store_slot_release(struct store *store, uint32_t slot);
+/*
+ * Takes a release back, at opening: the slot is dead again, because something still points to it. What
+ * its value was may be gone. ERR_INVALID: it is not free.
+ */
+int store_slot_reclaim(struct store *store, uint32_t slot);
 
 /* --- reading pages in place --- */
 
