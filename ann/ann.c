@@ -197,7 +197,7 @@ static void death_hook(void *ctx, const struct store_put_result *result)
 }
 
 /* Slots that a commit leaves out when the rest of a damaged page of values cannot be used. */
-static uint64_t slots_left_out(const struct ann *ann)
+static uint32_t slots_passed(const struct ann *ann)
 {
 	uint32_t size = store_value_size(ann->store);
 
@@ -206,7 +206,7 @@ static uint64_t slots_left_out(const struct ann *ann)
 
 static int begin_commit(struct ann *ann)
 {
-	int err = pending_begin(&ann->pending, store_slots(ann->store) + slots_left_out(ann), 1);
+	int err = pending_begin(&ann->pending, store_slots(ann->store), slots_passed(ann), 1);
 
 	if (err == 0)
 		pthread_rwlock_rdlock(&ann->gate);

@@ -152,7 +152,7 @@ static int load_slots(struct ann *ann, uint32_t first, uint32_t end,
 		      const struct persist_head *head, const uint8_t *bitmap)
 {
 	uint64_t graph_lsn = store_graph_lsn(ann->store);
-	int err = pending_begin(&ann->pending, first, end - first);
+	int err = pending_begin(&ann->pending, first, 0, end - first);
 
 	if (err != 0)
 		return err;

@@ -140,7 +140,7 @@ static int grow_list(struct pending *pending, struct pending_list *list, size_t 
 	return 0;
 }
 
-int pending_begin(struct pending *pending, uint64_t slots, size_t commits)
+int pending_begin(struct pending *pending, uint32_t slots, uint32_t passed, size_t commits)
 {
 	size_t begun, members, dead;
 	int err = 0;
@@ -159,7 +159,7 @@ int pending_begin(struct pending *pending, uint64_t slots, size_t commits)
 	       begun + 64;
 	pthread_mutex_unlock(&pending->lock);
 
-	err = grow_positions(pending, slots + begun);
+	err = grow_positions(pending, (uint64_t)slots + passed + begun);
 	if (err == 0)
 		err = grow_items(pending, 2 * members + 64);
 	if (err == 0)

@@ -65,12 +65,12 @@ int pending_init(struct pending *pending, struct graph_states *states);
 void pending_release(struct pending *pending);
 
 /*
- * Makes room for `commits` commits, each of which takes a slot below n + all commits begun, where n is
- * slots, or one more than the last slot pushed when that is more. slots: store_slots() read before the
- * call, so that others may have committed since, and what a commit may leave out besides. ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came
- * of the commits.
+ * Makes room for `commits` commits, each of which takes a slot below n + passed + all commits begun,
+ * where n is slots, or one more than the last slot pushed when that is more. slots: store_slots() read
+ * before the call, so that others may have committed since. passed: slots that a commit may leave out.
+ * ERR_NOMEM, ERR_LIMIT. Then pending_end, whatever came of the commits.
  */
-int pending_begin(struct pending *pending, uint64_t slots, size_t commits);
+int pending_begin(struct pending *pending, uint32_t slots, uint32_t passed, size_t commits);
 void pending_end(struct pending *pending, size_t commits);
 
 /*

@@ -289,16 +289,6 @@ int slots_take_new(struct slots *slots, uint32_t *slot_out)
 	return slot < UINT32_MAX - 1 ? 0 : ERR_LIMIT;
 }
 
-uint32_t slots_end(const struct slots *slots)
-{
-	uint32_t count = atomic_load(&slots->count), first;
-	uint32_t n = sharing(slots, count, &first);
-
-	if (count == first)
-		return count;
-	return first < UINT32_MAX - n ? first + n : UINT32_MAX;
-}
-
 int slots_take(struct slots *slots, uint32_t *slot_out)
 {
 	if (slots->n_waiting > 0 && slots->n_free == 0) {

@@ -80,8 +80,6 @@ uint32_t slots_value_page(const struct slots *slots, uint32_t slot, uint32_t *pa
 int slots_take(struct slots *slots, uint32_t *slot_out);
 /* A slot that was never used: the first that can be. */
 int slots_take_new(struct slots *slots, uint32_t *slot_out);
-/* It is at most this one: the first behind the page of the last slot, or count. Any thread. */
-uint32_t slots_end(const struct slots *slots);
 /*
  * Whether a slot cannot be written: its page is known to be unreadable, and holds other live values,
  * so that it cannot begin anew. Such a slot is taken, left alone, and free again at the next opening.

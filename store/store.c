@@ -328,11 +328,6 @@ uint32_t store_slots(const struct store *store)
 	return atomic_load(&store->slots.count);
 }
 
-uint32_t store_slots_end(const struct store *store)
-{
-	return slots_end(&store->slots);
-}
-
 int store_slot(struct store *store, uint32_t slot, enum store_slot_state *state_out,
 	       uint64_t *lsn_out)
 {

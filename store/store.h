@@ -208,11 +208,6 @@ enum store_slot_state {
 
 /* Slot numbers used so far are 0 ... store_slots()-1. */
 uint32_t store_slots(const struct store *store);
-/*
- * A put takes a slot below this and the number of puts under way: where the page that the last slot is on
- * cannot be read, what is left of it is passed over.
- */
-uint32_t store_slots_end(const struct store *store);
 /* State and LSN of a slot, of a moment. */
 int store_slot(struct store *store, uint32_t slot, enum store_slot_state *state_out,
 	       uint64_t *lsn_out);

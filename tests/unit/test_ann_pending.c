@@ -67,7 +67,7 @@ static void commit(struct both *both, struct ann_random *random)
 	}
 	if (slot == STORE_NO_SLOT && old == STORE_NO_SLOT)
 		return;
-	assert_int_equal(pending_begin(&both->pending, both->used, 1), 0);
+	assert_int_equal(pending_begin(&both->pending, both->used, 0, 1), 0);
 	pending_commit(&both->pending, ++both->lsn, slot, old);
 	pending_end(&both->pending, 1);
 	if (old != STORE_NO_SLOT) {
@@ -201,14 +201,14 @@ static void test_random(void **state)
 
 static void push(struct both *both, uint32_t slot)
 {
-	assert_int_equal(pending_begin(&both->pending, slot, 1), 0);
+	assert_int_equal(pending_begin(&both->pending, slot, 0, 1), 0);
 	pending_commit(&both->pending, ++both->lsn, slot, STORE_NO_SLOT);
 	pending_end(&both->pending, 1);
 }
 
 static void kill_slot(struct both *both, uint32_t slot)
 {
-	assert_int_equal(pending_begin(&both->pending, both->used, 1), 0);
+	assert_int_equal(pending_begin(&both->pending, both->used, 0, 1), 0);
 	pending_commit(&both->pending, ++both->lsn, STORE_NO_SLOT, slot);
 	pending_end(&both->pending, 1);
 }
@@ -286,7 +286,7 @@ static void test_renew(void **state)
 	assert_int_equal(view.n, 0);
 	push(&both, 2);
 	push(&both, 3);
-	assert_int_equal(pending_begin(&both.pending, 4, 1), 0);
+	assert_int_equal(pending_begin(&both.pending, 4, 0, 1), 0);
 	pending_commit(&both.pending, ++both.lsn, STORE_NO_SLOT, 2);
 	pending_end(&both.pending, 1);
 	/* What came and went is told too: the search finds out that it is dead. */
@@ -314,11 +314,11 @@ static void test_room(void **state)
 
 	(void)state;
 	both_new(&both);
-	assert_int_equal(pending_begin(&both.pending, 0, 70000), 0);
+	assert_int_equal(pending_begin(&both.pending, 0, 0, 70000), 0);
 	for (uint32_t slot = 0; slot < 70000; slot++)
 		pending_commit(&both.pending, slot + 1, slot, STORE_NO_SLOT);
 	pending_end(&both.pending, 70000);
-	assert_int_equal(pending_begin(&both.pending, 70000, 70000), 0);
+	assert_int_equal(pending_begin(&both.pending, 70000, 0, 70000), 0);
 	for (uint32_t slot = 0; slot < 70000; slot++)
 		pending_commit(&both.pending, 70001 + slot, 70000 + slot, slot);
 	pending_end(&both.pending, 70000);
@@ -341,10 +341,10 @@ static void test_room_of_the_late(void **state)
 
 	(void)state;
 	both_new(&both);
-	assert_int_equal(pending_begin(&both.pending, counted, 1), 0);
+	assert_int_equal(pending_begin(&both.pending, counted, 0, 1), 0);
 	pending_commit(&both.pending, ++both.lsn, counted, STORE_NO_SLOT);
 	pending_end(&both.pending, 1);
-	assert_int_equal(pending_begin(&both.pending, counted, 1), 0);
+	assert_int_equal(pending_begin(&both.pending, counted, 0, 1), 0);
 	assert_true(both.pending.slots > counted + 1);
 	pending_commit(&both.pending, ++both.lsn, counted + 1, STORE_NO_SLOT);
 	pending_end(&both.pending, 1);
@@ -361,7 +361,7 @@ static void test_failed_last(void **state)
 
 	(void)state;
 	both_new(&both);
-	assert_int_equal(pending_begin(&both.pending, 0, 6), 0);
+	assert_int_equal(pending_begin(&both.pending, 0, 0, 6), 0);
 	for (slot = 0; slot < 6; slot++)
 		pending_load_dead(&both.pending, slot, slot < 3);
 	pending_end(&both.pending, 6);
@@ -393,15 +393,15 @@ static void test_no_memory(void **state)
 	(void)state;
 	both_new(&both);
 	mem_set_fault(always, NULL);
-	assert_int_equal(pending_begin(&both.pending, 0, 1), ERR_NOMEM);
+	assert_int_equal(pending_begin(&both.pending, 0, 0, 1), ERR_NOMEM);
 	mem_set_fault(NULL, NULL);
-	assert_int_equal(pending_begin(&both.pending, 0, 1), 0);
+	assert_int_equal(pending_begin(&both.pending, 0, 0, 1), 0);
 	pending_commit(&both.pending, ++both.lsn, 0, STORE_NO_SLOT);
 	mem_set_fault(always, NULL);
 	pending_end(&both.pending, 1);
 	pending_return(&both.pending, 0);
 	mem_set_fault(NULL, NULL);
-	assert_int_equal(pending_begin(&both.pending, UINT32_MAX, 1), ERR_LIMIT);
+	assert_int_equal(pending_begin(&both.pending, UINT32_MAX, 0, 1), ERR_LIMIT);
 	assert_int_equal(both.pending.begun, 0);
 	both_free(&both);
 }
