@@ -1,8 +1,11 @@
 /*
  * main.c - the program: which command is meant, by its name or by the name it was called by.
  */
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fs/cmd.h"
 #include "fs/mount.h"
@@ -96,9 +99,23 @@ static int run(int argc, char **argv)
 	return mount_run(argc, argv, strcmp(program, "mount.fuse.vecfs") == 0);
 }
 
+/*
+ * A descriptor that was closed when we started would be the next file that is opened: a sentence for
+ * stderr would go into a store, and a daemon would put /dev/null in its place. What takes it cannot be
+ * read or written, so that nobody takes what was printed for delivered.
+ */
+static bool fill_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
-	int code = run(argc, argv);
+	int code = fill_descriptors() ? run(argc, argv) : 1;
 
 	/* A full disk under a redirected answer is an error, too. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
