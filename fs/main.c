@@ -50,11 +50,16 @@ static const struct {
 	const char *name;    /* of the command */
 	const char *program; /* a program name that means it */
 	int (*run)(int argc, char **argv);
+	int failed; /* exit code for what could not be done */
 } commands[] = {
-	{"mkfs", "mkfs.vecfs", cmd_mkfs}, {"check", "fsck.vecfs", cmd_check},
-	{"wal", NULL, cmd_wal},		  {"stat", NULL, cmd_stat},
-	{"recover", NULL, cmd_recover},	  {"compress", NULL, cmd_compress},
-	{"import", NULL, cmd_import},	  {"export", NULL, cmd_export},
+	{"mkfs", "mkfs.vecfs", cmd_mkfs, 1},
+	{"check", "fsck.vecfs", cmd_check, EXIT_CANNOT_RUN},
+	{"wal", NULL, cmd_wal, EXIT_CANNOT_RUN},
+	{"stat", NULL, cmd_stat, 1},
+	{"recover", NULL, cmd_recover, EXIT_CANNOT_RUN},
+	{"compress", NULL, cmd_compress, EXIT_CANNOT_RUN},
+	{"import", NULL, cmd_import, 1},
+	{"export", NULL, cmd_export, EXIT_CANNOT_RUN},
 };
 
 /* Of fsck(8), for which 2 means that the machine is to be booted again. */
@@ -67,7 +72,8 @@ static const char *base_name(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-static int run(int argc, char **argv)
+/* A command gives its exit code, and in *failed_out the one that says that it could not do its work. */
+static int run(int argc, char **argv, int *failed_out)
 {
 	const char *program = argc > 0 ? base_name(argv[0]) : "vecfs";
 	const size_t n = sizeof(commands) / sizeof(commands[0]);
@@ -77,6 +83,7 @@ static int run(int argc, char **argv)
 
 		if (commands[i].program == NULL || strcmp(program, commands[i].program) != 0)
 			continue;
+		*failed_out = commands[i].failed;
 		code = commands[i].run(argc, argv);
 		return code == EXIT_USAGE && commands[i].run == cmd_check ? EXIT_FSCK_USAGE : code;
 	}
@@ -94,8 +101,10 @@ static int run(int argc, char **argv)
 		return 0;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			*failed_out = commands[i].failed;
 			return commands[i].run(argc - 1, argv + 1);
+		}
 	return mount_run(argc, argv, strcmp(program, "mount.fuse.vecfs") == 0);
 }
 
@@ -115,12 +124,13 @@ static bool fill_descriptors(void)
 
 int main(int argc, char **argv)
 {
-	int code = fill_descriptors() ? run(argc, argv) : 1;
+	int failed = 1;
+	int code = fill_descriptors() ? run(argc, argv, &failed) : failed;
 
 	/* A full disk under a redirected answer is an error, too. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fputs("vecfs: the output could not be written\n", stderr);
-		return code != 0 ? code : 1;
+		return code != 0 ? code : failed;
 	}
 	return code;
 }

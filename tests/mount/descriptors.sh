@@ -30,4 +30,20 @@ for closed in '<&-' '>&-' '2>&-' '<&- >&-' '>&- 2>&-' '<&- >&- 2>&-'; do
 	exits 0 "clean" "$VECFS" check s
 done
 
+# --- an answer that reaches nobody: by the codes of fsck(8), 1 would be "errors corrected" ---
+
+to_full() { # COMMAND...
+	"$VECFS" "$@" >/dev/full
+}
+to_closed() { # COMMAND...
+	"$VECFS" "$@" >&-
+}
+for to in to_full to_closed; do
+	for command in check wal "export --force"; do
+		# shellcheck disable=SC2086 # words
+		refused 8 "the output could not be written" $to $command s $([[ $command = export* ]] && echo e.npy)
+	done
+	refused 1 "the output could not be written" $to stat s
+done
+
 cases_end
