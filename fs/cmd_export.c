@@ -101,10 +101,16 @@ static int name_ids(struct export *export, struct err_msg *msg)
 
 static int refuse_existing(const struct export *export, const char *path, struct err_msg *msg)
 {
-	struct stat st;
+	struct stat st, store;
 
 	if (lstat(path, &st) != 0)
 		return 0;
+	if (stat(export->path, &store) == 0 && store.st_dev == st.st_dev &&
+	    store.st_ino == st.st_ino)
+		return err_set(msg, ERR_EXISTS,
+			       "%.200s is the store itself, which nothing overwrites; give another "
+			       "name",
+			       path);
 	if (!export->force)
 		return err_set(
 			msg, ERR_EXISTS,

@@ -225,6 +225,13 @@ check $? "nothing was overwritten"
 echo other >x.ids
 "$VECFS" export s x.fvecs --force >/dev/null && cmp -s x.ids names
 check $? "--force overwrites"
+cp s data.ids
+cp s data.npy
+refused 8 "data.ids is the store itself" "$VECFS" export data.ids data.fvecs --force
+refused 8 "data.npy is the store itself" "$VECFS" export ./data.npy data.npy --force
+cmp -s s data.ids && cmp -s s data.npy
+check $? "--force does not overwrite the store"
+rm -f data.*
 refused 8 "No such file" "$VECFS" export s nowhere/x.fvecs
 refused 8 "none" "$VECFS" export none y.npy
 for end in fvecs fbin npy; do
