@@ -59,7 +59,8 @@ int cmd_vectors_open(struct cmd_vectors *vectors, const char *path, struct err_m
 			"%.200s: its name must end in .fvecs, .bvecs, .fbin, .u8bin or .npy, "
 			"which says how to read it",
 			path);
-	vectors->fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK: the open of a FIFO must not wait for its other end */
+	vectors->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (vectors->fd < 0 || fstat(vectors->fd, &st) != 0)
 		return read_failed(path, msg);
 	if (!S_ISREG(st.st_mode))

@@ -173,6 +173,11 @@ unmounted "$mnt"
 gone s
 imports "and again nothing is to be done" "0 stored, 30 there already, 10 superseded" s a.fvecs --ids twice
 
+# --- a pipe is no file of vectors ---
+
+mkfifo pipe.npy
+refused 1 "pipe.npy is not a regular file" timeout 10 "$VECFS" import s pipe.npy
+
 # --- a file that changes while an import runs ---
 
 # The pipe is opened when all files were looked at: then the first one gets shorter.
