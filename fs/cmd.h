@@ -59,7 +59,8 @@ void cmd_say(struct cmd_progress *progress, const char *prefix, const char *text
 
 /*
  * From now on SIGINT, SIGTERM and SIGHUP only make cmd_stopped true, unless they were set to be
- * ignored: for work that is to end in order.
+ * ignored: for work that is to end in order. A pipe that nobody reads any more and the limit on the
+ * size of files are errors of the write.
  */
 void cmd_catch_signals(void);
 bool cmd_stopped(void);

@@ -24,6 +24,9 @@ void cmd_catch_signals(void)
 		/* what nohup and shells have set to be ignored stays so */
 		if (sigaction(numbers[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)
 			(void)sigaction(numbers[i], &action, NULL); /* the numbers are right */
+	action.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &action, NULL);
+	(void)sigaction(SIGXFSZ, &action, NULL);
 }
 
 bool cmd_stopped(void)

@@ -39,11 +39,43 @@ to_closed() { # COMMAND...
 	"$VECFS" "$@" >&-
 }
 for to in to_full to_closed; do
-	for command in check wal "export --force"; do
-		# shellcheck disable=SC2086 # words
-		refused 8 "the output could not be written" $to $command s $([[ $command = export* ]] && echo e.npy)
+	for command in check wal; do
+		refused 8 "the output could not be written" $to $command s
 	done
+	refused 8 "the output could not be written" $to export s e.npy --force
 	refused 1 "the output could not be written" $to stat s
 done
+
+# --- a pipe that nobody reads, a limit on the size of files ---
+
+"$VECFS" mkfs v --dim=2
+mounted v "$mnt"
+for ((i = 0; i < 2000; i++)); do
+	printf '\0\0\200\077\0\0\0\100' >"$mnt/vectors/$i"
+done
+unmounted "$mnt"
+gone v
+cp v bad
+size=$(stat -c %s bad)
+for ((at = size / 2; at < size; at += 4096)); do
+	printf spoilt | dd of=bad bs=1 seek="$at" conv=notrunc status=none
+done
+to_nobody() { # COMMAND...
+	"$VECFS" "$@" | true
+	return "${PIPESTATUS[0]}"
+}
+"$VECFS" recover bad out >said
+saved=$(tail -n 1 said | awk '{ print $2 }')
+mv out out.said
+to_nobody recover bad out 2>/dev/null
+check $(($? <= 8 ? 0 : 1)) "recover ends in order when nobody reads what it says"
+exits 0 "out: $saved vectors" "$VECFS" check out
+limited() { # COMMAND...
+	(ulimit -f 8 && exec "$VECFS" "$@")
+}
+refused 8 "no space left" limited compress v c
+refused 8 "e.ids cannot be written" limited export v e.npy --force
+no_file "*.new-*"
+check $? "no file of another name is left"
 
 cases_end
