@@ -214,15 +214,14 @@ static const struct {
 /* Passed on to libfuse, which tells the kernel or fusermount3; spelt as they spell them. */
 static const char *const passed[] = {
 	"allow_root",	"default_permissions",
-	"auto_unmount", "max_read",
-	"dev",		"nodev",
-	"suid",		"nosuid",
-	"exec",		"noexec",
-	"async",	"sync",
-	"dirsync",	"atime",
-	"noatime",	"context",
-	"fscontext",	"defcontext",
-	"rootcontext",
+	"auto_unmount", "dev",
+	"nodev",	"suid",
+	"nosuid",	"exec",
+	"noexec",	"async",
+	"sync",		"dirsync",
+	"atime",	"noatime",
+	"context",	"fscontext",
+	"defcontext",	"rootcontext",
 };
 
 /* What mount(8), systemd, and libfuse's other interface know, and what changes nothing here. */
@@ -271,6 +270,7 @@ static const char *const dropped[] = {
 	"use-ino",
 	"readdir-ino",
 	"direct-io",
+	"max-read",
 	"max-write",
 	"max-readahead",
 	"max-background",

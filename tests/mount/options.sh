@@ -73,6 +73,13 @@ cmp -s "$mnt/vectors/a" <(printf '\0\0\200\077\0\0\0\100')
 check $? "and can be read"
 unmounted "$mnt"
 
+for option in max_read=131072 auto_unmount dirsync atime diratime lazytime nonempty big_writes \
+	kernel_cache direct_io max_background=4 entry_timeout=1 allow_root; do
+	mounted "$work/s" "$mnt" -o "$option"
+	unmounted "$mnt"
+	gone "$work/s"
+done
+
 mounted "$work/s" "$mnt" -o NoFail,_NETDEV,Cache=17M,code_bits=8,X-systemd.requires=network.target
 grep -q '"cache_bytes": 17825792' "$mnt/status/config" && grep -q '"code_bits": 8' "$mnt/status/config"
 check $? "names of options in capitals, and with _ for -"

@@ -150,16 +150,15 @@ static void options_of_fstab_are_swallowed(void **state)
 		PARSE("s", "m", "-o",
 		      "rw,nofail,_netdev,user,users,noauto,auto,defaults,x-systemd.automount,"
 		      "x-gvfs-hide,X-mount.mkdir,comment=a note,relatime,fd=4,rootmode=40000,"
-		      "user_id=0,group_id=0,subtype=other,nonempty,NoFail"),
+		      "user_id=0,group_id=0,subtype=other,nonempty,max_read=131072,NoFail"),
 		0);
 	assert_string_equal(options.fuse.at, "");
-	assert_int_equal(
-		PARSE("s", "m", "-o",
-		      "dev,nodev,suid,nosuid,exec,noexec,async,sync,noatime,max_read=131072,"
-		      "auto_unmount,default_permissions"),
-		0);
+	assert_int_equal(PARSE("s", "m", "-o",
+			       "dev,nodev,suid,nosuid,exec,noexec,async,sync,noatime,"
+			       "auto_unmount,default_permissions"),
+			 0);
 	assert_string_equal(options.fuse.at,
-			    ",dev,nodev,suid,nosuid,exec,noexec,async,sync,noatime,max_read=131072,"
+			    ",dev,nodev,suid,nosuid,exec,noexec,async,sync,noatime,"
 			    "auto_unmount,default_permissions");
 }
 
@@ -260,7 +259,7 @@ static void lack_of_memory_is_an_error(void **state)
 		options_release(&options);
 		countdown = n;
 		mem_set_fault(fails_at_zero, NULL);
-		rc = PARSE("s", "m", "-o", "allow_other,fsname=x,max_read=4096,nodev", "--dim=4");
+		rc = PARSE("s", "m", "-o", "allow_other,fsname=x,noatime,nodev", "--dim=4");
 		mem_set_fault(NULL, NULL);
 		assert_true(rc == 0 || rc == ERR_NOMEM);
 	}
