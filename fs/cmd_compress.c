@@ -208,6 +208,7 @@ static int compress(const char *path, struct cmd_output *output, uint32_t page_s
 
 	if (rc == 0)
 		rc = store_open(io, &opts, &source.store, &report, msg);
+	rc = cmd_explain_busy(path, rc, msg);
 	if (rc == 0 && report.note.text[0] != '\0')
 		cmd_say(&output->progress, "remark", report.note.text);
 	if (rc == 0)

@@ -101,6 +101,7 @@ static int recover_store(const char *path, struct recover *recover, struct salva
 
 	if (rc == 0)
 		rc = salvage_run(io, &calls, recover->cache_bytes, report, recover->msg);
+	rc = cmd_explain_busy(path, rc, recover->msg);
 	if (rc == 0)
 		rc = cmd_output_finish(&recover->output, &bytes, recover->msg);
 	if (io != NULL)

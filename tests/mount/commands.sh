@@ -78,6 +78,9 @@ grep -q "^vectors *300" <<<"$said"
 check $? "stat of a store that is mounted asks the mount"
 refused 8 "$work/s" "$VECFS" check "$work/s"
 refused 8 "$work/s" "$VECFS" wal "$work/s"
+for command in recover compress; do
+	refused 8 "the store $work/s is mounted at $mnt" "$VECFS" "$command" "$work/s" "$work/out"
+done
 
 # --- the README of the mount can be pasted ---
 
