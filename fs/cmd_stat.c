@@ -125,18 +125,21 @@ static int read_text(const char *mountpoint, const char *name, char *buf, size_t
 {
 	char path[4200];
 	FILE *file;
-	size_t got;
+	size_t got = 0;
+	int rc = 0;
 
 	snprintf(path, sizeof(path), "%s/status/%s", mountpoint, name);
 	file = fopen(path, "re");
-	if (file == NULL)
-		return err_set(msg, errno == EACCES ? ERR_PERMISSION : ERR_ABSENT,
-			       "%s cannot be read: %s; expected the mount point of a vecfs store",
-			       path, strerror(errno));
-	got = fread(buf, 1, size - 1, file);
+	if (file != NULL)
+		got = fread(buf, 1, size - 1, file);
+	if (file == NULL || ferror(file) != 0)
+		rc = err_set(msg, errno == EACCES ? ERR_PERMISSION : ERR_ABSENT,
+			     "%s cannot be read: %s; expected the mount point of a vecfs store",
+			     path, strerror(errno));
 	buf[got] = '\0';
-	(void)fclose(file); /* only read */
-	return 0;
+	if (file != NULL)
+		(void)fclose(file); /* only read */
+	return rc;
 }
 
 /* The text after a key at the start of a line, or NULL. */

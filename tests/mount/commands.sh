@@ -146,6 +146,8 @@ done
 refused 1 "$work/noise" "$VECFS" stat "$work/noise"
 refused 1 "$work/none" "$VECFS" stat "$work/none"
 refused 1 "$work" "$VECFS" stat "$work"
+mkdir -p "$work/other/status/metrics" "$work/other/status/config"
+refused 1 "$work/other/status/metrics cannot be read" "$VECFS" stat "$work/other"
 
 # --- the moment after an unmount, while the daemon still closes the store ---
 
