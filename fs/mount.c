@@ -166,6 +166,11 @@ static int wait_to_open(struct mount *mount, struct err_msg *msg)
 				"the store %s is in use by another process, which does not end; "
 				"end it first (EBUSY)",
 				mount->store_path);
+		if (mount_session_is_ending())
+			return err_set(msg, ERR_INTERRUPTED,
+				       "interrupted while the store %s was in use by another "
+				       "process",
+				       mount->store_path);
 		if (tries == BUSY_SAID)
 			daemon_say(&mount->daemon, "the store is in use; waiting for it");
 		(void)nanosleep(&pause, NULL);

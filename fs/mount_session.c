@@ -149,6 +149,16 @@ void mount_session_block_signals(void)
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* cannot fail with these arguments */
 }
 
+bool mount_session_is_ending(void)
+{
+	sigset_t pending;
+
+	sigemptyset(&pending);
+	(void)sigpending(&pending); /* cannot fail with this argument */
+	return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
+	       sigismember(&pending, SIGHUP) == 1;
+}
+
 struct watch {
 	pthread_t main;
 	struct fs *fs;

@@ -16,6 +16,8 @@
  * first thread is made, so that all threads inherit the mask.
  */
 void mount_session_block_signals(void);
+/* Whether one of them waits to be delivered. */
+bool mount_session_is_ending(void);
 
 /* Makes fs->session for requests to fs. libfuse's own complaint becomes the sentence. */
 int mount_session_open(struct fs *fs, const struct options *options, struct err_msg *msg);

@@ -80,6 +80,15 @@ for option in max_read=131072 auto_unmount dirsync atime diratime lazytime nonem
 	gone "$work/s"
 done
 
+# under another name nobody knows that the store is mounted, and it is waited for
+mounted "$work/s" "$mnt" -o fsname=other
+begin=$(date +%s%N)
+timeout -s INT 2 "$VECFS" "$work/s" "$work/second" -f 2>"$work/said"
+[ $((($(date +%s%N) - begin) / 1000000)) -lt 6000 ] && grep -q "interrupted" "$work/said"
+check $? "an interrupt ends the waiting for a store"
+unmounted "$mnt"
+gone "$work/s"
+
 mounted "$work/s" "$mnt" -o NoFail,_NETDEV,Cache=17M,code_bits=8,X-systemd.requires=network.target
 grep -q '"cache_bytes": 17825792' "$mnt/status/config" && grep -q '"code_bits": 8' "$mnt/status/config"
 check $? "names of options in capitals, and with _ for -"
