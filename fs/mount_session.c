@@ -135,10 +135,14 @@ void mount_session_close(struct fs *fs)
 
 static void ending_signals(sigset_t *set_out)
 {
+	struct sigaction hangup = {.sa_handler = SIG_DFL};
+
 	sigemptyset(set_out);
 	sigaddset(set_out, SIGTERM);
 	sigaddset(set_out, SIGINT);
-	sigaddset(set_out, SIGHUP);
+	(void)sigaction(SIGHUP, NULL, &hangup); /* cannot fail with these arguments */
+	if (hangup.sa_handler != SIG_IGN)	/* a blocked signal waits though it is ignored */
+		sigaddset(set_out, SIGHUP);
 }
 
 void mount_session_block_signals(void)

@@ -13,7 +13,8 @@
 
 /*
  * Signals that end the mount are delivered to one thread of mount_session_run. Call before the
- * first thread is made, so that all threads inherit the mask.
+ * first thread is made, so that all threads inherit the mask. A SIGHUP that is ignored, as nohup sets
+ * it, is none of them.
  */
 void mount_session_block_signals(void);
 /* Whether one of them waits to be delivered. */

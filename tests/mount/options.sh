@@ -80,6 +80,30 @@ for option in max_read=131072 auto_unmount dirsync atime diratime lazytime nonem
 	gone "$work/s"
 done
 
+# Once it has mounted.
+hang_up() { # PID
+	local i
+	for ((i = 0; i < 100; i++)); do
+		[ "$(mounts_at "$mnt")" = 1 ] && break
+		sleep 0.05
+	done
+	kill -HUP "$1"
+}
+"$VECFS" "$work/s" "$mnt" -f &
+foreground=$!
+hang_up "$foreground"
+wait "$foreground"
+[ "$(mounts_at "$mnt")" = 0 ]
+check $? "a hangup ends a mount"
+(trap '' HUP && exec "$VECFS" "$work/s" "$mnt" -f) &
+foreground=$!
+hang_up "$foreground"
+printf '\0\0\200\077\0\0\0\100' >"$mnt/vectors/b" && sleep 0.3 && [ "$(mounts_at "$mnt")" = 1 ]
+check $? "but not with nohup"
+kill "$foreground" && wait "$foreground"
+check $? "which an orderly end does"
+gone "$work/s"
+
 # under another name nobody knows that the store is mounted, and it is waited for
 mounted "$work/s" "$mnt" -o fsname=other
 begin=$(date +%s%N)
