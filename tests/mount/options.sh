@@ -104,6 +104,19 @@ kill "$foreground" && wait "$foreground"
 check $? "which an orderly end does"
 gone "$work/s"
 
+# two that both find no store: one makes it, the other finds it in use
+for ((i = 0; i < 20; i++)); do
+	"$VECFS" "$work/both" "$mnt" 2>"$work/said.1" &
+	"$VECFS" "$work/both" "$work/second" 2>"$work/said.2"
+	wait $!
+	! grep -v EBUSY "$work/said.1" "$work/said.2"
+	check $? "two mounts of a new store, try $i"
+	[ "$(mounts_at "$mnt")" = 0 ] || fusermount3 -u "$mnt"
+	[ "$(mounts_at "$work/second")" = 0 ] || fusermount3 -u "$work/second"
+	gone "$work/both"
+	rm -f "$work/both" "$work"/both-wal.*
+done
+
 # under another name nobody knows that the store is mounted, and it is waited for
 mounted "$work/s" "$mnt" -o fsname=other
 begin=$(date +%s%N)
