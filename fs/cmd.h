@@ -68,6 +68,11 @@ bool cmd_stopped(void);
 /* Says on stderr what is wrong with the arguments and the first line of help; returns EXIT_USAGE. */
 int cmd_refuse(const char *help, const char *what, const char *word);
 
+/*
+ * Gives a file its name, which nothing may have; false with errno EEXIST or another. Where files have
+ * one name alone it loses the first, else the caller removes that.
+ */
+bool cmd_name_file(const char *temp, const char *path);
 /* For a file that came into being or got another name: makes that durable. path is absolute. */
 int cmd_sync_directory(const char *path);
 

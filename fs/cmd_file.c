@@ -192,7 +192,8 @@ int cmd_new_file_finish(struct cmd_new_file *file, struct err_msg *msg)
 
 int cmd_new_file_name(struct cmd_new_file *file, bool replace, struct err_msg *msg)
 {
-	if (replace ? rename(file->temp, file->path) != 0 : link(file->temp, file->path) != 0) {
+	if (replace ? rename(file->temp, file->path) != 0 :
+		      !cmd_name_file(file->temp, file->path)) {
 		if (errno == EEXIST)
 			return err_set(msg, ERR_EXISTS,
 				       "%.200s came into being meanwhile; it was not touched",
@@ -215,6 +216,13 @@ void cmd_new_file_release(struct cmd_new_file *file)
 	mem_free(file->temp);
 	mem_free(file->buffer);
 	memset(file, 0, sizeof(*file));
+}
+
+bool cmd_name_file(const char *temp, const char *path)
+{
+	return link(temp, path) == 0 ||
+	       ((errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS) &&
+		renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0);
 }
 
 int cmd_sync_directory(const char *path)

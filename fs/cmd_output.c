@@ -159,7 +159,7 @@ int cmd_output_finish(struct cmd_output *output, uint64_t *bytes_out, struct err
 		rc = output->io->ops->size(output->io, bytes_out);
 	if (rc != 0 || cmd_stopped())
 		return failed(output, rc, msg);
-	if (link(output->temp, output->path) != 0) {
+	if (!cmd_name_file(output->temp, output->path)) {
 		if (errno == EEXIST)
 			return err_set(msg, ERR_EXISTS,
 				       "%s came into being meanwhile; it was not touched",

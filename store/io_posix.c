@@ -99,6 +99,17 @@ static int check_dir(const struct io_posix *p, struct err_msg *msg)
 		p->path);
 }
 
+/* Gives a file its name, which nothing may have. Where files have one name alone it loses the first. */
+static int name_file(int dir_fd, const char *temp, const char *name)
+{
+	if (linkat(dir_fd, temp, dir_fd, name, 0) == 0)
+		return 0;
+	if ((errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS) &&
+	    renameat2(dir_fd, temp, dir_fd, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	return io_posix_class(errno);
+}
+
 static int head_create(struct store_io *io, const void *bytes, size_t len)
 {
 	struct io_posix *p = posix_of(io);
@@ -123,8 +134,8 @@ static int head_create(struct store_io *io, const void *bytes, size_t len)
 	ret = io_posix_write_at(fd, 0, bytes, len);
 	if (ret == 0)
 		ret = io_posix_sync_all(fd);
-	if (ret == 0 && linkat(p->dir_fd, temp, p->dir_fd, p->file, 0) != 0)
-		ret = io_posix_class(errno);
+	if (ret == 0)
+		ret = name_file(p->dir_fd, temp, p->file);
 	(void)io_posix_unlink(p->dir_fd, temp); /* a second name would be litter, not harm */
 	if (ret == 0)
 		ret = io_posix_sync_all(p->dir_fd);

@@ -8,7 +8,7 @@
  *
  *   OPERATION NAME FROM TO RESULT TIMES
  *
- * OPERATION is read, write, sync, create or remove. NAME is a pattern for the name in the folder. A
+ * OPERATION is read, write, sync, create, link or remove. NAME is a pattern for the name in the folder. A
  * read or write matches when it touches a byte from FROM up to, not including, TO; 0 is no end. RESULT:
  * the name of an errno; short: half of the bytes; lose: EIO, and what was written to the file since its
  * last sync is undone, as a kernel does that drops pages it could not write. TIMES 0 is always. The
@@ -72,9 +72,10 @@ static int result_of(const char *word)
 	static const struct {
 		const char *word;
 		int result;
-	} results[] = {{"EIO", EIO},	   {"ENOSPC", ENOSPC},	    {"EDQUOT", EDQUOT},
-		       {"EROFS", EROFS},   {"EFBIG", EFBIG},	    {"EACCES", EACCES},
-		       {"ENOENT", ENOENT}, {"short", RESULT_SHORT}, {"lose", RESULT_LOSE}};
+	} results[] = {{"EIO", EIO},	     {"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT},
+		       {"EROFS", EROFS},     {"EFBIG", EFBIG},	 {"EACCES", EACCES},
+		       {"ENOENT", ENOENT},   {"EPERM", EPERM},	 {"short", RESULT_SHORT},
+		       {"lose", RESULT_LOSE}};
 
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
 		if (strcmp(word, results[i].word) == 0)
@@ -227,9 +228,15 @@ static int take_fd(int fd, struct fuse_file_info *fi)
 	return 0;
 }
 
+/* What is written is read first, to be undone. */
+static int readable(int flags)
+{
+	return (flags & O_ACCMODE) == O_WRONLY ? (flags & ~O_ACCMODE) | O_RDWR : flags;
+}
+
 static int do_open(const char *path, struct fuse_file_info *fi)
 {
-	return take_fd(openat(faults.folder, name_of(path), fi->flags & ~O_NOFOLLOW), fi);
+	return take_fd(openat(faults.folder, name_of(path), readable(fi->flags) & ~O_NOFOLLOW), fi);
 }
 
 static int do_create(const char *path, mode_t mode, struct fuse_file_info *fi)
@@ -238,7 +245,8 @@ static int do_create(const char *path, mode_t mode, struct fuse_file_info *fi)
 
 	if (err != 0)
 		return -err;
-	return take_fd(openat(faults.folder, name_of(path), fi->flags | O_CREAT, mode), fi);
+	return take_fd(openat(faults.folder, name_of(path), readable(fi->flags) | O_CREAT, mode),
+		       fi);
 }
 
 static int do_read(const char *path, char *buf, size_t size, off_t offset,
@@ -306,7 +314,10 @@ static int do_unlink(const char *path)
 
 static int do_link(const char *from, const char *to)
 {
-	return done(linkat(faults.folder, name_of(from), faults.folder, name_of(to), 0));
+	int err = fault("link", name_of(to), 0, 0);
+
+	return err != 0 ? -err :
+			  done(linkat(faults.folder, name_of(from), faults.folder, name_of(to), 0));
 }
 
 static int do_rename(const char *from, const char *to, unsigned flags)

@@ -54,6 +54,18 @@ chmod go-w "$store"
 ok "it is when others may only read" mount_store "$store" "$M"
 ok "unmount" unmount_store "$M"
 
+# Where files have one name alone, as on vfat.
+no_links() { # WHAT
+	ok "$1: a store is made" "$program" mkfs "$D/new" --dim=2
+	refused "$1: and not overwritten" "exists already" "$program" mkfs "$D/new"
+	ok "$1: a store is copied" "$program" compress "$store" "$D/copy"
+	ok "$1: recovered" "$program" recover "$store" "$D/saved"
+	ok "$1: and written as files" "$program" export "$store" "$D/all.fvecs"
+	equal "$1: nothing else is left" "all.fvecs all.ids copy new saved" \
+		"$(cd "$D" && echo all* copy* new* saved*)"
+	rm -f "$D"/{all.fvecs,all.ids,copy,new,saved}
+}
+
 # Where the file system shows every file as writable by all, chmod would not help.
 D=$scratch/disk
 mkdir "$D" "$scratch/folder"
@@ -67,8 +79,8 @@ no_modes() { # WHAT FOLDER: where to put a file, so that it is in $D
 	ok "$1: but read" mount_store "$D/s.vecfs" "$M" ro
 	ok "unmount" unmount_store "$M"
 }
-faultfs() { # OPTIONS
-	"$BUILD/tests/crash/faultfs" "$scratch/folder" "$D" "$scratch/none" "$1" 2>/dev/null &
+faultfs() { # OPTIONS [RULES]
+	"$BUILD/tests/crash/faultfs" "$scratch/folder" "$D" "${2:-$scratch/none}" "$1" 2>/dev/null &
 	background+=($!)
 	ok "a file system with $1" soon mountpoint -q "$D"
 }
@@ -81,6 +93,10 @@ if [ -z "${SAN:-}" ]; then
 	equal "the vector is there" "1 2" "$(numbers "$M/vectors/a")"
 	ok "unmount" unmount_store "$M"
 	ok "unmounted" fusermount3 -u "$D"
+	echo "link * 0 0 EPERM 0" >"$scratch/rules"
+	faultfs umask=077 "$scratch/rules"
+	no_links "no links"
+	ok "unmounted" fusermount3 -u "$D"
 else
 	echo "# faultfs is not built with sanitizers: no file system without modes"
 fi
@@ -91,6 +107,7 @@ if [ "$(id -u)" -eq 0 ] && command -v mkfs.vfat >/dev/null && truncate -s 64M "$
 	mount -o loop,umask=077 "$scratch/image" "$D"
 	ok "vfat: with umask=077 it works" mount_store "$D/s.vecfs" "$M"
 	ok "unmount" unmount_store "$M"
+	no_links vfat
 	umount "$D"
 else
 	echo "# no vfat can be made and mounted: skipped"
