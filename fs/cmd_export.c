@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ann/ann.h"
 #include "fs/cmd_file.h"
@@ -152,8 +153,11 @@ static int finish_files(struct export *export, struct err_msg *msg)
 		rc = ERR_INTERRUPTED;
 	if (rc == 0)
 		rc = cmd_new_file_name(&export->ids, export->force, msg);
-	if (rc == 0)
-		rc = cmd_new_file_name(&export->vectors, export->force, msg);
+	if (rc != 0)
+		return rc;
+	rc = cmd_new_file_name(&export->vectors, export->force, msg);
+	if ((rc == ERR_EXISTS || rc == ERR_FULL) && !export->force)
+		(void)unlink(export->ids.path); /* it was made here, and is of no use alone */
 	return rc;
 }
 

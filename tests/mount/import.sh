@@ -237,6 +237,20 @@ refused 8 "data.npy is the store itself" "$VECFS" export ./data.npy data.npy --f
 cmp -s s data.ids && cmp -s s data.npy
 check $? "--force does not overwrite the store"
 rm -f data.*
+# mounted under another name the store is waited for, after both names were found free
+mounted s "$mnt" -o fsname=other
+"$VECFS" export s both.fvecs >/dev/null 2>said &
+export=$!
+for ((i = 0; i < 200; i++)); do # it sleeps between its tries, and nowhere before
+	awk '/^voluntary/ { exit !($2 >= 8) }' "/proc/$export/status" && break
+	sleep 0.05
+done
+echo theirs >both.fvecs
+unmounted "$mnt"
+! wait $export && grep -q "both.fvecs came into being meanwhile" said
+check $? "a name that is taken while an export runs is refused"
+[ "$(cat both.fvecs)" = theirs ] && not_there both.ids
+check $? "and nothing is made"
 refused 8 "No such file" "$VECFS" export s nowhere/x.fvecs
 refused 8 "none" "$VECFS" export none y.npy
 for end in fvecs fbin npy; do
