@@ -376,7 +376,7 @@ static int settle_paths(struct mount *mount, struct err_msg *msg)
 	if (rc == 0 && !options->fs.read_only)
 		rc = mount_point_check_store(mount->store_path, msg);
 	if (rc == 0)
-		rc = mount_point_prepare(mount->mountpoint, &detached, msg);
+		rc = mount_point_prepare(mount->mountpoint, options->fake ? NULL : &detached, msg);
 	if (detached)
 		fprintf(stderr, "vecfs: %s: detached the mount that a dead daemon left here\n",
 			mount->mountpoint);

@@ -358,7 +358,8 @@ int mount_point_prepare(const char *mountpoint, bool *detached_out, struct err_m
 	mode_t mode = 0;
 	int problem, rc;
 
-	*detached_out = false;
+	if (detached_out != NULL)
+		*detached_out = false;
 	/* Several dead mounts may lie one on the other. */
 	while ((problem = ask_mode(mountpoint, &mode)) == ENOTCONN) {
 		if (!mount_point_find(mountpoint, NULL, &entry))
@@ -373,6 +374,8 @@ int mount_point_prepare(const char *mountpoint, bool *detached_out, struct err_m
 				"%s: a dead mount of type %s is here, not one of vecfs; unmount "
 				"it first",
 				mountpoint, entry.type);
+		if (detached_out == NULL)
+			return 0;
 		rc = detach(mountpoint, msg);
 		if (rc != 0)
 			return rc;

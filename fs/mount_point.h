@@ -29,7 +29,8 @@ int mount_point_check_store(const char *store, struct err_msg *msg);
 
 /*
  * Makes sure that the (absolute) mount point is a directory. A dead mount of ours there, left by a
- * killed daemon, is detached; then *detached_out is true. A dead mount of another kind is an error.
+ * killed daemon, is detached; then *detached_out is true. With NULL for that it stays, as what can be
+ * detached. A dead mount of another kind is an error.
  */
 int mount_point_prepare(const char *mountpoint, bool *detached_out, struct err_msg *msg);
 

@@ -164,6 +164,9 @@ mounted "$work/s" "$mnt"
 kill -9 "$(daemon_of "$mnt")"
 gone "$work/s"
 stat "$mnt/vectors" >/dev/null 2>&1 && check 1 "the killed mount still answers"
+exits 0 "" "$work/mount.fuse.vecfs" "$work/s" "$mnt" -f
+[ "$(mounts_at "$mnt")" = 1 ] && [ -z "$said" ]
+check $? "mount -f does nothing"
 mounted "$work/s" "$mnt" 2>"$work/said"
 grep -q "detached" "$work/said"
 check $? "the dead mount is detached, and that is said"
