@@ -88,12 +88,15 @@ static int parse_option(struct mkfs *mkfs, int argc, char **argv, int *at, struc
 
 static int parse(struct mkfs *mkfs, int argc, char **argv, struct err_msg *msg)
 {
+	bool only_operands = false;
 	int rc = 0;
 
 	for (int at = 1; at < argc && rc == 0; at++) {
-		if (strncmp(argv[at], "--", 2) == 0 && argv[at][2] != '\0')
+		if (!only_operands && strcmp(argv[at], "--") == 0)
+			only_operands = true;
+		else if (!only_operands && strncmp(argv[at], "--", 2) == 0)
 			rc = parse_option(mkfs, argc, argv, &at, msg);
-		else if (argv[at][0] == '-')
+		else if (!only_operands && argv[at][0] == '-')
 			rc = err_set(msg, ERR_INVALID,
 				     "unknown option %.64s; vecfs mkfs --help lists them",
 				     argv[at]);
@@ -140,7 +143,7 @@ int cmd_mkfs(int argc, char **argv)
 	struct mkfs mkfs = {.metric = ANN_COSINE};
 	struct err_msg msg = {{0}};
 
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--help") == 0) {
 			fputs(help, stdout);
 			return 0;

@@ -43,6 +43,8 @@ refused 2 "metric" "$VECFS" mkfs "$work/x" --metric=hamming
 refused 2 "page-size" "$VECFS" mkfs "$work/x" --page-size=5000
 refused 2 "needs a value" "$VECFS" mkfs "$work/x" --dim
 not_there "$work/x"
+(cd "$work" && "$VECFS" mkfs --dim=2 -- --help && "$VECFS" check -- --help) >/dev/null && [ -s "$work/--help" ]
+check $? "what follows -- is a name"
 ln -s "$VECFS" "$work/mkfs.vecfs"
 ln -s "$VECFS" "$work/fsck.vecfs"
 "$work/mkfs.vecfs" "$work/y" --dim=3
