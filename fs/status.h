@@ -65,7 +65,7 @@ int status_readme_text(struct fs *fs, char **text_out, size_t *len_out);
 /*
  * Carries out a line written to status/control: checkpoint, verify, drop-caches or reset-metrics.
  * ERR_INVALID with a sentence for any other word; else what the work returned, with a sentence in
- * call->msg. ERR_INTERRUPTED when the caller has given up a verify.
+ * call->msg. ERR_INTERRUPTED when the caller has given up a verify, or the mount ends.
  */
 int status_control(struct fs *fs, const char *line, size_t len, struct call *call);
 /*

@@ -4,6 +4,8 @@
  * The work is done by a thread of its own, since the priority of a thread that serves requests cannot
  * be raised again without a privilege; the request waits for it.
  */
+#define FUSE_USE_VERSION 310
+#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -40,8 +42,11 @@ static bool is_cancelled(void *ctx)
 {
 	const struct verify *verify = ctx;
 	const struct call *call = verify->call;
+	struct fuse_session *session = verify->fs->session; /* NULL: there is no mount */
 
-	return call->cancelled != NULL && call->cancelled(call->cancel_ctx);
+	/* who ends the mount waits for this request */
+	return (session != NULL && fuse_session_exited(session)) ||
+	       (call->cancelled != NULL && call->cancelled(call->cancel_ctx));
 }
 
 static void *run(void *argument)
