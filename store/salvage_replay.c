@@ -108,7 +108,7 @@ static void judge_tail(struct salvage *s, uint64_t begins)
 			    " bytes of zeros, where the records after LSN %" PRIu64
 			    " never reached the disk, or are lost",
 			    s->hole.bytes, s->expected - (s->expected > 0));
-	else if (s->hole.framed || s->hole.bytes > FORMAT_VALUE_MAX + 8192)
+	else if (s->hole.framed || s->hole.refused || s->hole.bytes > FORMAT_VALUE_MAX + 8192)
 		salvage_say(s, true,
 			    "the log is damaged from segment %" PRIu64 ", byte %" PRIu64
 			    " to its end (%" PRIu64

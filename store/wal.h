@@ -195,6 +195,7 @@ struct wal_hole {
 	uint64_t bytes; /* up to the next good record, or to the end of the segment */
 	bool at_end;	/* no good record follows in this segment */
 	bool empty;	/* nothing but zeros: the log ended here, or was never written */
+	bool refused;	/* the device refused to read some of it, or of what stands before it */
 	/*
 	 * A head that looks like that of the missing record stands there, and all its bytes would fit
 	 * into the segment. What follows is from that head: nothing proves it.

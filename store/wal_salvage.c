@@ -377,7 +377,8 @@ static int step_over(struct wal_salvage *salvage, size_t i, struct walk *walk, u
 		return err;
 	hole.at_end = !*found;
 	hole.bytes = (*found ? *offset : size) - from;
-	hole.empty = hole.empty && (hole.at_end || hole.bytes < FORMAT_BLOCK);
+	hole.refused = salvage->window.refused;
+	hole.empty = hole.empty && !hole.refused && (hole.at_end || hole.bytes < FORMAT_BLOCK);
 	return walk->hole != NULL ? walk->hole(walk->ctx, &hole) : 0;
 }
 

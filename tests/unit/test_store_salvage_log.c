@@ -128,6 +128,27 @@ static void test_unverified(void **state)
 	assert_true(trusted > 0);
 }
 
+/* What the device refuses is no record that was never finished. */
+static void test_refused_end(void **state)
+{
+	struct salvage_world *w = salvage_world_new(WORLD_KILLED, 4);
+	struct salvaged_places places = {.n = 0};
+	struct io_refusing refuse = {.from = FORMAT_RECORDS_AT, .to = UINT64_MAX};
+	struct salvaged *r;
+
+	(void)state;
+	assert_int_equal(salvage_world_walk(w->medium, salvaged_note_place, &places), 0);
+	refuse.seq = places.at[places.n - 1].seq;
+	r = salvaged_new(w->medium, &refuse);
+	assert_int_equal(r->err, 0);
+	if (r->report.losses == 0 || strstr(r->text, "never finished") != NULL) {
+		print_error("%s", r->text);
+		fail();
+	}
+	salvaged_free(r);
+	salvage_world_free(w);
+}
+
 /* --- several places at once --- */
 
 static void damage_anywhere(struct io_mem *medium, const struct salvaged_places *places)
@@ -266,11 +287,9 @@ static void test_truncated_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_records),
-		cmocka_unit_test(test_blocks_of_log),
-		cmocka_unit_test(test_unverified),
-		cmocka_unit_test(test_many_places),
-		cmocka_unit_test(test_last_record_proved),
+		cmocka_unit_test(test_records),	      cmocka_unit_test(test_blocks_of_log),
+		cmocka_unit_test(test_unverified),    cmocka_unit_test(test_refused_end),
+		cmocka_unit_test(test_many_places),   cmocka_unit_test(test_last_record_proved),
 		cmocka_unit_test(test_truncated_log),
 	};
 
