@@ -155,7 +155,12 @@ static uint64_t judge_segments(struct salvage *s)
 				"hold cannot be verified",
 				segments[i].seq, segments[i].records);
 		}
-		if (segments[i].refused)
+		if (segments[i].refused && segments[i].bytes == 0)
+			salvage_say(s, true,
+				    "log segment %" PRIu64
+				    " cannot be read; what its records wrote or deleted is lost",
+				    segments[i].seq);
+		else if (segments[i].refused)
 			salvage_say(s, false, "parts of log segment %" PRIu64 " cannot be read",
 				    segments[i].seq);
 	}

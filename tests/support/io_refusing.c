@@ -38,9 +38,11 @@ static int r_log_list(struct store_io *io, uint64_t **seqs_out, size_t *n_out)
 
 static int r_log_size(struct store_io *io, uint64_t seq, uint64_t *bytes_out)
 {
-	struct store_io *inner = refusing_of(io)->inner;
+	struct io_refusing *r = refusing_of(io);
 
-	return inner->ops->log_size(inner, seq, bytes_out);
+	if (r->seq == seq && r->from == 0 && r->to == UINT64_MAX)
+		return ERR_IO;
+	return r->inner->ops->log_size(r->inner, seq, bytes_out);
 }
 
 static int r_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *buf, size_t len,

@@ -1,5 +1,6 @@
 /*
- * io_refusing.h - a disk that refuses to read one range of the head or of a segment. Reading only.
+ * io_refusing.h - a disk that refuses to read one range of the head or of a segment. Reading only. A
+ * segment that is refused from 0 to UINT64_MAX cannot even be asked for its size.
  */
 #ifndef VECFS_TESTS_IO_REFUSING_H
 #define VECFS_TESTS_IO_REFUSING_H
