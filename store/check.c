@@ -282,8 +282,8 @@ int store_check(struct store_io *io, const struct store_judge *judge, store_find
 		goto out;
 	store_read_afresh(io);
 	store = open_for_check(io, &check, &report, &log, &why, &err);
-	if (err == ERR_DAMAGED) {
-		damage_say(&check.say, true, "%s", why.text);
+	if (err == ERR_DAMAGED || err == ERR_IO) {
+		damage_say(&check.say, true, "%s", why.text[0] != '\0' ? why.text : err_str(err));
 		err = 0;
 		goto out;
 	}

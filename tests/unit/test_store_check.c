@@ -33,10 +33,9 @@ static bool has_slash(void *ctx, const char *id, size_t len)
 	return memchr(id, '/', len) != NULL;
 }
 
-static int check(struct io_mem *medium, struct findings *found, struct store_check_report *report)
+static int check_io(struct store_io *io, struct findings *found, struct store_check_report *report)
 {
 	const struct store_judge judge = {first_is_nan, has_slash};
-	struct store_io *io = io_mem_attach(medium);
 	struct err_msg msg = {{0}};
 	int err;
 
@@ -45,6 +44,11 @@ static int check(struct io_mem *medium, struct findings *found, struct store_che
 	io->ops->close(io);
 	assert_int_equal(report->damages, found->damages);
 	return err;
+}
+
+static int check(struct io_mem *medium, struct findings *found, struct store_check_report *report)
+{
+	return check_io(io_mem_attach(medium), found, report);
 }
 
 /* A closed store, or one that ended without closing. */
@@ -209,6 +213,71 @@ static void test_bad_id(void **state)
 	io_mem_free(medium);
 }
 
+/* --- blocks that the disk refuses --- */
+
+static struct {
+	const struct store_io_ops *below;
+	struct store_io_ops ops;
+	uint64_t from, end; /* bytes of the head */
+	bool log;
+} refused;
+
+static int refused_read(struct store_io *io, uint64_t offset, void *buf, size_t len)
+{
+	return offset < refused.end && offset + len > refused.from ?
+		       ERR_IO :
+		       refused.below->read(io, offset, buf, len);
+}
+
+static int refused_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *buf,
+			    size_t len, size_t *got_out)
+{
+	*got_out = 0;
+	return refused.log ? ERR_IO : refused.below->log_read(io, seq, offset, buf, len, got_out);
+}
+
+static struct store_io *refusing(struct io_mem *medium, uint64_t from, uint64_t end, bool log)
+{
+	struct store_io *io = io_mem_attach(medium);
+
+	refused.below = io->ops;
+	refused.ops = *io->ops;
+	refused.ops.read = refused_read;
+	refused.ops.log_read = refused_log_read;
+	refused.from = from;
+	refused.end = end;
+	refused.log = log;
+	io->ops = &refused.ops;
+	return io;
+}
+
+/* That is damage, too, wherever it is; it is not that the check could not run. */
+static void test_refused(void **state)
+{
+	static const struct {
+		uint64_t from, end;
+		bool log;
+	} cases[] = {
+		{0, FORMAT_BLOCK, false},
+		{FORMAT_SLOT_AT, FORMAT_SLOT_AT + FORMAT_BLOCK, false},
+		{FORMAT_SLOT_AT, FORMAT_SLOT_AT + 2 * FORMAT_BLOCK, false},
+		{FORMAT_SLOT_AT + 2 * FORMAT_BLOCK, UINT64_MAX, false},
+		{0, 0, true},
+	};
+	struct io_mem *medium = make(false);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct store_check_report report;
+		struct findings found;
+		struct store_io *io = refusing(medium, cases[i].from, cases[i].end, cases[i].log);
+
+		assert_int_equal(check_io(io, &found, &report), 0);
+		assert_true(report.damages > 0);
+	}
+	io_mem_free(medium);
+}
+
 static void test_cannot_run(void **state)
 {
 	struct io_mem *medium = io_mem_new(1);
@@ -230,7 +299,7 @@ int main(void)
 		cmocka_unit_test(test_whole),		cmocka_unit_test(test_each_page),
 		cmocka_unit_test(test_slot_and_length), cmocka_unit_test(test_log),
 		cmocka_unit_test(test_bad_value),	cmocka_unit_test(test_bad_id),
-		cmocka_unit_test(test_cannot_run),
+		cmocka_unit_test(test_refused),		cmocka_unit_test(test_cannot_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
