@@ -159,8 +159,11 @@ unreadable_log() {
 	! disk_mount
 	judged $? "a mount with an unreadable log is refused: $(cat "$work/said")"
 	"$VECFS" check "$store" >"$work/said" 2>&1
-	[ $? -ne 0 ]
-	judged $? "so is a check: $(tail -n 1 "$work/said")"
+	[ $? -eq 4 ]
+	judged $? "to a check it is damage: $(tail -n 1 "$work/said")"
+	"$VECFS" wal "$store" >"$work/said" 2>&1
+	[ $? -eq 8 ] && grep -q "cannot be read: input/output error" "$work/said"
+	judged $? "wal says why it cannot tell: $(tail -n 1 "$work/said")"
 	faults
 	diff -r "$work/folder" "$work/before"
 	judged $? "nothing was changed"
