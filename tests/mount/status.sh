@@ -134,7 +134,16 @@ perl -e '
 		syswrite($file, pack("f<*", map { rand } 1 .. 1024)) == 4096 or die $!;
 		close($file) or die $!;
 	}' "$mnt" || exit 1
-echo checkpoint >"$mnt/status/control" || exit 1
+# A page that changed stays until it is written, also beyond the bound: nothing is to change any more.
+quiet() {
+	[ "$(sed -n 's/^vecfs_vectors_pending //p' "$mnt/status/metrics")" = 0 ] &&
+		echo checkpoint >"$mnt/status/control" &&
+		[ "$(sed -n 's/^vecfs_cache_dirty_bytes //p' "$mnt/status/metrics")" = 0 ]
+}
+for ((i = 0; i < 1000; i++)); do
+	quiet && break
+	sleep 0.05
+done
 echo drop-caches >"$mnt/status/control" || exit 1
 cat "$mnt"/vectors/* | wc -c >"$work/read"
 cat "$mnt/status/metrics" >"$work/metrics"
