@@ -11,7 +11,7 @@
 
 /* X(name, value, text) */
 #define ERR_LIST(X)                                                                                \
-	X(ERR_NOMEM, -1, "out of memory")                                                          \
+	X(ERR_NOMEM, -1, "out of memory, or of file descriptors (ulimit -n)")                      \
 	X(ERR_IO, -2, "input/output error")                                                        \
 	X(ERR_FULL, -3, "no space left")                                                           \
 	X(ERR_ABSENT, -4, "not found")                                                             \

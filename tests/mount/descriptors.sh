@@ -46,6 +46,17 @@ for to in to_full to_closed; do
 	refused 1 "the output could not be written" $to stat s
 done
 
+# --- no descriptor left ---
+
+if [ -z "${SAN:-}" ]; then
+	few() { # COMMAND...
+		(ulimit -n "$limit" && exec "$VECFS" "$@")
+	}
+	for limit in 4 5; do
+		refused 8 "file descriptors (ulimit -n)" few check s
+	done
+fi
+
 # --- a pipe that nobody reads, a limit on the size of files ---
 
 "$VECFS" mkfs v --dim=2
