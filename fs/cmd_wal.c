@@ -245,10 +245,11 @@ static int scan(struct store_io *io, struct store_head *head, struct counts *cou
 	opts.known_lsn = head->ckpt_lsn;
 	rc = wal_scan(&opts, count_record, counts, report, msg);
 	if (rc == ERR_IO && msg->text[0] == '\0')
-		rc = err_set(msg, rc,
-			     "the log of %s cannot be read: %s; look at the disk, vecfs recover saves "
-			     "what is readable",
-			     io->ops->name(io), err_str(rc));
+		rc = err_set(
+			msg, rc,
+			"the log of %s cannot be read: %s; look at the disk, vecfs recover saves "
+			"what is readable",
+			io->ops->name(io), err_str(rc));
 	if (rc == ERR_FORMAT)
 		rc = ERR_DAMAGED; /* a segment of another store, where one of this should be */
 	if (rc == ERR_ABSENT)
