@@ -2,7 +2,8 @@
  * scan.c - exact distances of full vectors.
  *
  * Float32 sums are trusted where squares of numbers that matter neither overflow nor vanish: that
- * is decided by the squared lengths (or the sum itself), TRUST_LOW ... TRUST_HIGH.
+ * is decided by the squared lengths (or the sum itself), TRUST_LOW ... TRUST_HIGH. Nor are they
+ * where a cosine is so near 1 that their rounding is more than what is left of the distance.
  */
 #include "ann/scan.h"
 
@@ -10,6 +11,7 @@
 
 #define TRUST_LOW 1e-25
 #define TRUST_HIGH 1e37
+#define NEAR 1e-3  /* a cosine distance below this is computed in double */
 #define PART 2048u /* numbers summed in float32 before the sum goes on in double */
 
 static bool trusted(double square)
@@ -55,22 +57,31 @@ double scan_norm_sq(const struct dist_kernels *kernels, const float *a, size_t d
 	return trusted(sum) ? sum : double_dot(a, a, dim);
 }
 
+static double cosine_distance(double dot, double a_sq, double b_sq)
+{
+	return fmin(fmax(1.0 - dot / sqrt(a_sq * b_sq), 0.0), 2.0);
+}
+
+/* Of vectors with lengths. */
+static double double_cosine(const float *a, const float *b, size_t dim)
+{
+	return cosine_distance(double_dot(a, b, dim), double_dot(a, a, dim), double_dot(b, b, dim));
+}
+
 /* With lengths computed as the product is, so that equal vectors have exactly 0. */
 static double cosine(const struct dist_kernels *kernels, const float *a, double a_sq,
 		     const float *b, size_t dim)
 {
-	double b_sq = scan_norm_sq(kernels, b, dim), dot, distance;
+	double b_sq = scan_norm_sq(kernels, b, dim), distance;
 
 	if (a_sq < 0.0)
 		a_sq = scan_norm_sq(kernels, a, dim);
 	if (a_sq == 0.0 || b_sq == 0.0)
 		return 1.0;
-	if (trusted(a_sq) && trusted(b_sq))
-		dot = sum_parts(kernels->dot, a, b, dim);
-	else
-		dot = double_dot(a, b, dim);
-	distance = 1.0 - dot / sqrt(a_sq * b_sq);
-	return fmin(fmax(distance, 0.0), 2.0);
+	if (!trusted(a_sq) || !trusted(b_sq))
+		return double_cosine(a, b, dim);
+	distance = cosine_distance(sum_parts(kernels->dot, a, b, dim), a_sq, b_sq);
+	return distance < NEAR ? double_cosine(a, b, dim) : distance;
 }
 
 double ann_exact_distance(const struct dist_kernels *kernels, enum ann_metric metric,
@@ -123,6 +134,8 @@ static float finish(const struct block *block, size_t q, const float *vector, fl
 		if (!trusted((double)norm * norm) || !trusted((double)vector_norm * vector_norm))
 			return careful(block->kernels, ANN_COSINE, query, vector, block->dim);
 		distance = 1.0f - sum / (norm * vector_norm);
+		if (distance < (float)NEAR)
+			return (float)double_cosine(query, vector, block->dim);
 	}
 	if (!isfinite(distance))
 		return careful(block->kernels, block->metric, query, vector, block->dim);

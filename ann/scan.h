@@ -33,7 +33,8 @@ void scan_block(const struct dist_kernels *kernels, enum ann_metric metric, cons
  * The distance a user sees: l2: Euclidean; cosine: 1 - cos, in [0, 2]; ip: -dot. Symmetric. A
  * vector against itself has 0 under l2 and cosine. a_norm_sq: scan_norm_sq of a, used under cosine
  * alone; negative: computed here. Error, with u = 2^-24 and typically a tenth of these up to 1,000
- * dimensions: l2 8u of the distance and u of the lengths, cosine 16u, ip 16u |a| |b|.
+ * dimensions: l2 8u of the distance and u of the lengths, cosine 16u, but 1e-12 where it is below
+ * 1e-3 so that vectors nearly alike have an order, ip 16u |a| |b|.
  */
 double ann_exact_distance(const struct dist_kernels *kernels, enum ann_metric metric,
 			  const float *a, double a_norm_sq, const float *b, size_t dim);

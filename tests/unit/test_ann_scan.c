@@ -192,12 +192,46 @@ static void test_extremes(void **ctx)
 	}
 }
 
+/* Vectors that differ from the query by less than float32 sums can tell: it is the nearest itself. */
+static void test_nearly_alike(void **ctx)
+{
+	enum { DIM = 100 };
+	const struct dist_kernels *sets[4];
+	size_t n_sets = dist_kernels_all(sets);
+	float *query = floats(DIM), *all = floats(SCAN_BLOCK * DIM);
+	float norm, out[SCAN_BLOCK];
+	const float *at[SCAN_BLOCK];
+
+	(void)ctx;
+	for (size_t v = 0; v < SCAN_BLOCK; v++) {
+		at[v] = all + v * DIM;
+		for (size_t i = 0; i < DIM; i++)
+			all[v * DIM + i] = query[i] + (float)v * 1e-5f * all[v * DIM + i];
+	}
+	for (size_t s = 0; s < n_sets; s++) {
+		norm = (float)sqrt(scan_norm_sq(sets[s], query, DIM));
+		scan_block(sets[s], ANN_COSINE, query, &norm, 1, at, SCAN_BLOCK, DIM, out);
+		for (size_t v = 0; v < SCAN_BLOCK; v++) {
+			double bound, want = truth(ANN_COSINE, query, at[v], DIM, &bound);
+			double got = ann_exact_distance(sets[s], ANN_COSINE, query, -1.0, at[v],
+							DIM);
+
+			assert_true(fabs(got - want) <= 1e-12);
+			assert_true(fabs((double)out[v] - want) <= 1e-12 + 1e-6 * want);
+			assert_true((out[v] == 0.0f) == (v == 0));
+		}
+	}
+	mem_free(query);
+	mem_free(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_nearly_alike),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
