@@ -2,7 +2,8 @@
  * namedfile.c - an open named query.
  *
  * Invariants: 1. bytes[0 ... len) is defined, len <= cap; 2. a write that returns an error has changed
- * nothing.
+ * nothing; 3. without changes that are still to be put (dirty) nothing is held, since the question may
+ * be changed by another descriptor: each change begins with what stands there.
  */
 #include "fs/namedfile.h"
 
@@ -206,26 +207,31 @@ int namedfile_read(struct fs *fs, struct handle *handle, uint64_t offset, struct
 	return 0;
 }
 
+static void drop_copy(struct fs *fs, struct handle *handle)
+{
+	struct namedfile *file = &handle->named;
+
+	mem_free(file->bytes);
+	file->bytes = NULL;
+	file->len = file->cap = 0;
+	(void)handle_reserve(fs, handle, handle->text_len, NULL); /* giving back cannot fail */
+}
+
 static int load(struct fs *fs, struct handle *handle, struct err_msg *msg)
 {
 	struct namedfile *file = &handle->named;
 	int rc = 0;
 
-	if (file->loaded)
+	if (file->dirty)
 		return 0;
 	rc = named_get(fs->named, file->named, &file->bytes, &file->len);
 	if (rc != 0)
 		return rc;
-	rc = handle_reserve(fs, handle, file->len + handle->text_len, msg);
-	if (rc != 0) {
-		mem_free(file->bytes);
-		file->bytes = NULL;
-		file->len = 0;
-		return rc;
-	}
 	file->cap = file->len;
-	file->loaded = true;
-	return 0;
+	rc = handle_reserve(fs, handle, file->len + handle->text_len, msg);
+	if (rc != 0)
+		drop_copy(fs, handle);
+	return rc;
 }
 
 static int make_room(struct fs *fs, struct handle *handle, size_t need, struct err_msg *msg)
@@ -257,19 +263,16 @@ static int too_big(struct call *call)
 		       NAMED_BYTES_MAX >> 20);
 }
 
-int namedfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, size_t len,
-		    uint64_t offset, struct call *call)
+/* A write into the copy. */
+static int change(struct fs *fs, struct handle *handle, const uint8_t *bytes, size_t len,
+		  uint64_t offset, struct call *call)
 {
 	struct namedfile *file = &handle->named;
-	size_t before, at, kept, size = attr_vector_size(fs);
+	size_t before = file->len, at, kept, size = attr_vector_size(fs);
 	uint8_t *old = NULL;
-	bool was_dirty;
-	int rc = load(fs, handle, &call->msg);
+	bool was_dirty = file->dirty;
+	int rc = 0;
 
-	if (rc != 0)
-		return rc;
-	before = file->len;
-	was_dirty = file->dirty;
 	if (handle->append)
 		offset = before;
 	if (offset > NAMED_BYTES_MAX || len > NAMED_BYTES_MAX - offset)
@@ -304,6 +307,18 @@ int namedfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, 
 	return rc;
 }
 
+int namedfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, size_t len,
+		    uint64_t offset, struct call *call)
+{
+	int rc = load(fs, handle, &call->msg);
+
+	if (rc == 0)
+		rc = change(fs, handle, bytes, len, offset, call);
+	if (!handle->named.dirty)
+		drop_copy(fs, handle);
+	return rc;
+}
+
 int namedfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, struct call *call)
 {
 	struct namedfile *file = &handle->named;
@@ -313,14 +328,16 @@ int namedfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, stru
 		rc = too_big(call);
 	if (rc == 0)
 		rc = make_room(fs, handle, (size_t)size, &call->msg);
-	if (rc != 0)
-		return rc;
-	if (size > file->len)
-		memset(file->bytes + file->len, 0, (size_t)size - file->len);
-	file->dirty = file->dirty || size != file->len;
-	file->len = (size_t)size;
-	file->told = false;
-	return 0;
+	if (rc == 0) {
+		if (size > file->len)
+			memset(file->bytes + file->len, 0, (size_t)size - file->len);
+		file->dirty = file->dirty || size != file->len;
+		file->len = (size_t)size;
+		file->told = false;
+	}
+	if (!file->dirty)
+		drop_copy(fs, handle);
+	return rc;
 }
 
 int namedfile_finish(struct fs *fs, struct handle *handle, struct call *call)
@@ -334,6 +351,8 @@ int namedfile_finish(struct fs *fs, struct handle *handle, struct call *call)
 		rc = partial(fs, file->len, call);
 	else
 		rc = put(fs, handle, call);
+	if (!file->dirty)
+		drop_copy(fs, handle);
 	/* A shell closes several descriptors of one file: saying it once is enough. */
 	call->told = rc != 0 && file->told;
 	file->told = rc != 0;

@@ -2,7 +2,8 @@
  * namedfile.h - an open named query (named.h): writing the question, reading its answer.
  *
  * What is written goes into a copy of the question, which replaces it inside the write that ends with
- * a whole vector, or for large ones at flush. An answer is searched anew whenever a reader begins.
+ * a whole vector, or for large ones at flush. So descriptors that append whole vectors in turn lose
+ * none of each other's. An answer is searched anew whenever a reader begins.
  */
 #ifndef VECFS_FS_NAMEDFILE_H
 #define VECFS_FS_NAMEDFILE_H
@@ -20,11 +21,10 @@ struct handle;
 
 struct namedfile {
 	struct named *named; /* a reference */
-	uint8_t *bytes;	     /* owned */
+	uint8_t *bytes;	     /* owned; the question as changed here, when dirty */
 	size_t len, cap;
-	bool loaded; /* bytes are the question */
-	bool dirty;  /* and were changed */
-	bool told;   /* a close has already said what is wrong */
+	bool dirty; /* the changes are still to be put */
+	bool told;  /* a close has already said what is wrong */
 };
 
 /* The question that a node stands for, with a reference, or NULL. */

@@ -50,6 +50,10 @@ floats 7 0 0 0 >>"$Q/1/two"
 equal "one more" "2${tab}p7${tab}0" "$(tail -n 1 "$Q/1/two")"
 floats 6 0 0 0 | dd of="$Q/1/two" bs=16 seek=1 conv=notrunc status=none
 equal "one changed" "1${tab}p6${tab}0" "$(sed -n 2p "$Q/1/two")"
+exec 3>>"$Q/1/turns" 4>>"$Q/1/turns"
+for i in 1 2 3 4; do floats "$i" 0 0 0 >&$((3 + i % 2)); done
+exec 3>&- 4>&-
+equal "two descriptors append in turn" "p1 p2 p3 p4" "$(cut -f 2 "$Q/1/turns" | xargs)"
 perl -e 'print pack("f<*", 3, 0, 0, 0) x 100000' >"$scratch/many"
 ok "many" cp "$scratch/many" "$Q/1/many"
 equal "answers" 100000 "$(wc -l <"$Q/1/many")"
