@@ -307,6 +307,14 @@ static int change(struct fs *fs, struct handle *handle, const uint8_t *bytes, si
 	return rc;
 }
 
+/* An answer to what the question was before; a read anywhere in it begins anew. */
+static void drop_answer(struct handle *handle)
+{
+	mem_free(handle->text);
+	handle->text = NULL;
+	handle->text_len = 0;
+}
+
 int namedfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, size_t len,
 		    uint64_t offset, struct call *call)
 {
@@ -314,6 +322,8 @@ int namedfile_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, 
 
 	if (rc == 0)
 		rc = change(fs, handle, bytes, len, offset, call);
+	if (rc == 0)
+		drop_answer(handle);
 	if (!handle->named.dirty)
 		drop_copy(fs, handle);
 	return rc;
@@ -334,6 +344,7 @@ int namedfile_truncate(struct fs *fs, struct handle *handle, uint64_t size, stru
 		file->dirty = file->dirty || size != file->len;
 		file->len = (size_t)size;
 		file->told = false;
+		drop_answer(handle);
 	}
 	if (!file->dirty)
 		drop_copy(fs, handle);

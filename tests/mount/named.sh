@@ -58,6 +58,10 @@ perl -e 'print pack("f<*", 3, 0, 0, 0) x 100000' >"$scratch/many"
 ok "many" cp "$scratch/many" "$Q/1/many"
 equal "answers" 100000 "$(wc -l <"$Q/1/many")"
 equal "on one descriptor" "$answer" "$(exec 3<>"$Q/2/rw"; cat "$scratch/q" >&3; perl -e 'open my $f, "<&=3"; sysseek $f, 0, 0; print while sysread $f, $_, 4096')"
+equal "asked again on it, read from the middle" "${tab}0 p8${tab}1" "$(perl -e 'open my $f, "+<", $ARGV[0] or die $!;
+	my $ask = sub { sysseek $f, 0, 0; syswrite $f, pack("f<4", @_) };
+	$ask->(3, 0, 0, 0); sysseek $f, 0, 0; sysread $f, $_, 2;
+	$ask->(9, 0, 0, 0); sysseek $f, 2, 0; sysread $f, $_, 4096; print' "$Q/2/rw" | xargs -d '\n')"
 
 # --- no vector ---
 : >"$Q/1/empty"
