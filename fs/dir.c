@@ -259,6 +259,10 @@ static int lookup_query(struct fs *fs, struct node *parent, const char *name, si
 	if (rc == 0) {
 		entry->id = entry->node->id;
 		rc = attr_node(fs, entry->node, &entry->st);
+		if (rc != 0) { /* a question that was removed just now */
+			inode_forget(fs->inodes, entry->id, 1);
+			entry->node = NULL;
+		}
 	}
 	if (rc == ERR_LIMIT)
 		rc = err_set(&call->msg, ERR_LIMIT,

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "fs/dir.h"
 #include "fs/handle.h"
 #include "store/err.h"
 #include "store/mem.h"
@@ -209,6 +210,54 @@ static void what_has_no_room_is_not_loaded(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* --- removed while it is looked up --- */
+
+struct removal {
+	struct fs *fs;
+	bool done;
+};
+
+/* An allocation during the look-up: another thread removes the question just now. */
+static bool removes(void *ctx)
+{
+	struct removal *removal = ctx;
+
+	if (!removal->done && named_remove(removal->fs->named, 1, "q", 1) == 0)
+		removal->done = true;
+	return false;
+}
+
+/* Whoever looks up what goes meanwhile leaves nothing behind, for nobody will have it forgotten. */
+static void one_that_goes_leaves_no_node(void **state)
+{
+	const struct ann_opts opts = {.threads = 1};
+	const struct store_attr directory = {.mode = 0755};
+	struct ann_fixture fixture;
+	struct fs fs = {.named = table};
+	struct removal removal = {&fs, false};
+	struct dir_entry spec, entry;
+	struct call call = {0};
+	struct named *named = NULL;
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 2, &opts);
+	fs.ann = fixture.ann;
+	fs.io = fixture.io;
+	assert_int_equal(inode_table_new(1, &directory, &fs.inodes), 0);
+	assert_int_equal(dir_lookup(&fs, inode_get(fs.inodes, NODE_QUERY), "1", &call, &spec), 0);
+	named = create(1, "q");
+	mem_set_fault(removes, &removal);
+	assert_int_equal(dir_lookup(&fs, spec.node, "q", &call, &entry), ERR_ABSENT);
+	mem_set_fault(NULL, NULL);
+	assert_true(removal.done);
+	assert_null(inode_hold(fs.inodes, spec.node, "q", 1));
+	named_release(table, named);
+	inode_forget(fs.inodes, spec.id, 1);
+	assert_int_equal(inode_check(fs.inodes), 0);
+	inode_table_free(fs.inodes);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +270,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(there_are_bounds, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory_nothing_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_has_no_room_is_not_loaded, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_goes_leaves_no_node, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
