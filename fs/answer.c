@@ -3,9 +3,11 @@
  */
 #include "fs/answer.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "fs/attr.h"
+#include "fs/handle.h"
 #include "store/mem.h"
 
 #define DOUBLING_BYTES (1u << 20)
@@ -95,19 +97,43 @@ struct piece {
 };
 
 struct gathering {
+	struct buffered *buffered;
 	const struct answer_batch *batch;
 	enum query_format format;
 	struct piece *pieces; /* at the first of the queries that a piece is about; owned */
+	size_t before;	      /* bytes of text that the batch has already */
+	pthread_mutex_t lock;
+	size_t held;	    /* guarded by lock; bytes of all pieces, counted in buffered */
+	struct err_msg msg; /* guarded by lock; why a piece was refused */
 };
+
+/* Pieces count as they come, so that what cannot be held is not searched to its end. */
+static int count_piece(struct gathering *gathering, size_t len)
+{
+	int rc;
+
+	pthread_mutex_lock(&gathering->lock);
+	if (gathering->before + gathering->held + len > HANDLE_BYTES_MAX)
+		rc = err_set(&gathering->msg, ERR_TOO_BIG,
+			     "the answers are more than %llu MiB: ask less at once, or for fewer "
+			     "neighbours",
+			     HANDLE_BYTES_MAX >> 20);
+	else
+		rc = buffered_change(gathering->buffered, &gathering->held, gathering->held + len,
+				     false, &gathering->msg);
+	pthread_mutex_unlock(&gathering->lock);
+	return rc;
+}
 
 /* Each call has pieces of its own. */
 static int take_piece(void *ctx, size_t first, const struct ann_found *found, size_t n)
 {
-	const struct gathering *gathering = ctx;
+	struct gathering *gathering = ctx;
 	struct piece *piece = &gathering->pieces[first];
+	int rc = query_render_found(found, n, gathering->batch->before + first, gathering->format,
+				    &piece->text, &piece->len);
 
-	return query_render_found(found, n, gathering->batch->before + first, gathering->format,
-				  &piece->text, &piece->len);
+	return rc == 0 ? count_piece(gathering, piece->len) : rc;
 }
 
 /* Doubles while it is small; a large one would be counted for much more than it holds. */
@@ -146,6 +172,15 @@ static int gather(const struct gathering *gathering, size_t n, struct answer_tex
 	return rc;
 }
 
+static void release_pieces(struct gathering *gathering, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		mem_free(gathering->pieces[i].text);
+	mem_free(gathering->pieces);
+	(void)buffered_change(gathering->buffered, &gathering->held, 0, false, NULL);
+	pthread_mutex_destroy(&gathering->lock);
+}
+
 bool answer_too_many(const struct node *node, size_t n)
 {
 	return n > ANSWER_HITS_MAX / spec_of(node)->ann.k && n > 1;
@@ -162,7 +197,10 @@ int answer_vectors(struct fs *fs, const struct answer_batch *batch, struct call 
 		   struct answer_text *text)
 {
 	const struct query_spec *spec = spec_of(batch->node);
-	struct gathering gathering = {.batch = batch, .format = spec->format};
+	struct gathering gathering = {.buffered = &fs->buffered,
+				      .batch = batch,
+				      .format = spec->format,
+				      .before = text->len};
 	struct ann_query query = spec->ann;
 	uint64_t start = fs->io->ops->now_ns(fs->io, STORE_CLOCK_MONOTONIC);
 	size_t n = 0;
@@ -177,6 +215,7 @@ int answer_vectors(struct fs *fs, const struct answer_batch *batch, struct call 
 	gathering.pieces = mem_zalloc(n, sizeof(*gathering.pieces));
 	if (gathering.pieces == NULL)
 		return ERR_NOMEM;
+	pthread_mutex_init(&gathering.lock, NULL);
 	query.cancelled = call->cancelled;
 	query.cancel_ctx = call->cancel_ctx;
 	rc = ann_search_parts(fs->ann, batch->parts, batch->n_parts, &query, take_piece,
@@ -185,9 +224,9 @@ int answer_vectors(struct fs *fs, const struct answer_batch *batch, struct call 
 		count(fs, start, n);
 	if (rc == 0)
 		rc = gather(&gathering, n, text);
-	for (size_t i = 0; i < n; i++)
-		mem_free(gathering.pieces[i].text);
-	mem_free(gathering.pieces);
+	else if (gathering.msg.text[0] != '\0')
+		(void)err_set(&call->msg, rc, "%s", gathering.msg.text);
+	release_pieces(&gathering, n);
 	return rc;
 }
 

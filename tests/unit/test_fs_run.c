@@ -331,6 +331,53 @@ static void test_no_room_for_the_answer(void **state)
 	}
 }
 
+static uint64_t searched(struct scene *scene)
+{
+	struct ann_stats stats;
+
+	ann_get_stats(scene->fixture.ann, &stats);
+	return stats.queries;
+}
+
+/* An answer that cannot be held is not searched to its end: it counts while it grows. */
+static void test_answer_too_large(void **state)
+{
+	const uint64_t others = BUFFERED_MAX - (1u << 20);
+	struct ann_random random = {3};
+	struct scene scene;
+	struct err_msg msg;
+	uint64_t before;
+	char id[256], *text;
+
+	(void)state;
+	scene_new(&scene, 0, 2, "300");
+	scene_fill(&scene);
+	for (unsigned i = 0; i < STORED; i++) {
+		float vector[DIM];
+
+		snprintf(id, sizeof(id), "%0250u", i);
+		ann_random_vector(&random, vector, DIM, 20);
+		assert_int_equal(ann_fixture_put(scene.fixture.ann, id, vector, DIM), 0);
+	}
+	scene.fs.buffered.bytes = others;
+	before = searched(&scene);
+	assert_int_equal(put(&scene, queries, QUERIES * SIZE, 0), 0);
+	assert_int_equal(get(&scene, 1000, &msg, &text), ERR_NOMEM);
+	free(text);
+	assert_non_null(strstr(msg.text, "close some"));
+	assert_int_equal(searched(&scene), before);
+	assert_int_equal(scene.fs.buffered.bytes, others + scene.handle.reserved);
+	scene.fs.buffered.bytes -= others;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(put(&scene, queries, QUERIES * SIZE, 0), 0);
+	before = searched(&scene);
+	assert_int_equal(get(&scene, 1000, &msg, &text), ERR_TOO_BIG);
+	free(text);
+	assert_non_null(strstr(msg.text, "the answers are more than 64 MiB"));
+	assert_int_equal(searched(&scene), before);
+	scene_free(&scene);
+}
+
 static void test_dimension_comes_late(void **state)
 {
 	float bad[2 * DIM] = {0, 1, INFINITY};
@@ -493,6 +540,7 @@ int main(void)
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_no_room_for_the_answer),
+		cmocka_unit_test(test_answer_too_large),
 		cmocka_unit_test(test_dimension_comes_late),
 		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_lack_of_memory),
