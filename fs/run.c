@@ -3,7 +3,8 @@
  *
  * States: collecting (a batch grows; `alone`: it is one vector, whose answer is there) and reading
  * (the answer is handed out, `at` bytes so far). A read turns collecting into reading; a write turns
- * reading into collecting with an empty batch.
+ * reading into collecting with an empty batch. So it does after a read has refused the batch for its
+ * size; until then each read refuses it.
  *
  * A batch in order: vectors that `text` has the answers of (`searched`), whole vectors in `bytes`,
  * and the beginning of one there. A write that makes enough of them has them searched where they
@@ -80,6 +81,7 @@ static void begin_batch(struct run *run)
 	run->len = 0;
 	run->searched = 0;
 	run->failed = false;
+	run->refused = false;
 	run->reading = false;
 }
 
@@ -294,7 +296,7 @@ int run_write(struct fs *fs, struct handle *handle, const uint8_t *bytes, size_t
 	struct run *run = &handle->run;
 	int rc;
 
-	if (run->reading)
+	if (run->reading || run->refused)
 		begin_batch(run);
 	if (run->alone)
 		drop_text(run);
@@ -352,6 +354,7 @@ static int begin_reading(struct fs *fs, struct handle *handle, struct call *call
 	if (size == 0 && run->len > 0)
 		return ERR_INVALID;
 	rc = search_rest(fs, handle, run->len > 0 ? run->len / size : 0, call);
+	run->refused = rc == ERR_TOO_BIG;
 	if (rc != 0)
 		return rc;
 	run->reading = true;

@@ -258,7 +258,7 @@ static void test_too_many(void **state)
 {
 	struct scene scene;
 	struct err_msg msg;
-	char *text;
+	char *wanted, *text;
 
 	(void)state;
 	scene_new(&scene, 0, 2, "10000,format=ids,max=0.0001");
@@ -269,6 +269,16 @@ static void test_too_many(void **state)
 	assert_int_equal(get(&scene, 1000, &msg, &text), ERR_TOO_BIG);
 	assert_non_null(strstr(msg.text, "420 queries of 10000 neighbours are too many"));
 	free(text);
+	assert_int_equal(get(&scene, 1000, &msg, &text), ERR_TOO_BIG);
+	free(text);
+	/* Who was told so asks less on the same descriptor. */
+	wanted = expected(&scene, 2);
+	assert_int_equal(put(&scene, queries, 420 * SIZE, 0), 0);
+	assert_int_equal(get(&scene, 1000, NULL, &text), ERR_TOO_BIG);
+	free(text);
+	assert_int_equal(put(&scene, queries, 2 * SIZE, 0), 0);
+	answers(&scene, wanted);
+	free(wanted);
 	scene_free(&scene);
 }
 
