@@ -1,13 +1,17 @@
 /*
  * find_context.c - makes, keeps and frees the working memory of searches.
  *
- * Contexts are as many as searches ever ran at once; they grow to what the widest search needed.
+ * Contexts are as many as searches ever ran at once. They grow to what the widest search needed; one
+ * that grew beyond KEEP_BYTES, by very many neighbours as near as each other say, is not kept.
  */
 #include "ann/find_context.h"
 
 #include <string.h>
 
+#include "ann/scratch.h"
 #include "store/mem.h"
+
+#define KEEP_BYTES (8u << 20) /* of what depends on the query; k = 10000 needs 4 MiB */
 
 static void free_context(struct find_context *ctx)
 {
@@ -64,8 +68,23 @@ int find_context_take(struct ann *ann, struct find_context **ctx_out)
 	return 0;
 }
 
+size_t find_context_bytes(const struct find_context *ctx)
+{
+	size_t bytes = ctx->cap_cands * sizeof(*ctx->cands) + ctx->cap_hits * sizeof(*ctx->hits) +
+		       ctx->cap_ids + ctx->graph->cands.room * sizeof(*ctx->graph->cands.items) +
+		       ctx->graph->seen.room * sizeof(*ctx->graph->seen.table);
+
+	for (size_t i = 0; i < FIND_GROUP; i++)
+		bytes += ctx->best[i].cap * sizeof(*ctx->best[i].hits);
+	return bytes;
+}
+
 void find_context_give(struct ann *ann, struct find_context *ctx)
 {
+	if (find_context_bytes(ctx) > KEEP_BYTES) {
+		free_context(ctx);
+		return;
+	}
 	pthread_mutex_lock(&ann->contexts_lock);
 	ctx->next = ann->contexts;
 	ann->contexts = ctx;

@@ -38,6 +38,8 @@ struct find_context {
 /* A free one of the collection, or a new one. ERR_NOMEM. Then give it back. */
 int find_context_take(struct ann *ann, struct find_context **ctx_out);
 void find_context_give(struct ann *ann, struct find_context *ctx);
+/* Memory that it has for what a query asks. */
+size_t find_context_bytes(const struct find_context *ctx);
 /* Frees those kept for reuse. No search runs. */
 void find_context_release(struct ann *ann);
 

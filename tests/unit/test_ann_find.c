@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ann/collection.h"
+#include "ann/find_context.h"
 #include "tests/support/ann_fixture.h"
 
 #define DIM 64u
@@ -319,13 +320,45 @@ static void test_changed_meanwhile(void **state)
 	}
 }
 
+/* What a search of very many vectors as near as each other needs is not kept for ever. */
+static void test_memory_goes(void **state)
+{
+	enum { EQUAL = 40000, BATCH = 16 };
+	const struct ann_query spec = {.k = 1, .exact = true};
+	const float ones[2] = {1, 1}, queries[2 * BATCH] = {0};
+	struct ann_answer answer;
+	struct ann_fixture fixture;
+	size_t kept = 0;
+	char id[16];
+
+	(void)state;
+	ann_fixture_new(&fixture, ANN_L2, 2, &by_hand);
+	for (unsigned i = 0; i < EQUAL; i++) {
+		snprintf(id, sizeof(id), "%05u", i);
+		assert_int_equal(ann_fixture_put(fixture.ann, id, ones, 2), 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(ann_search(fixture.ann, queries, BATCH, &spec, &answer, NULL), 0);
+		for (size_t q = 0; q < BATCH; q++) {
+			assert_int_equal(answer.first[q], q);
+			assert_int_equal(answer.hits[q].id_len, 5);
+			assert_memory_equal(answer.ids + answer.hits[q].id_at, "00000", 5);
+		}
+		ann_answer_release(&answer);
+	}
+	for (const struct find_context *ctx = fixture.ann->contexts; ctx != NULL; ctx = ctx->next)
+		kept += find_context_bytes(ctx);
+	assert_true(kept <= 8u << 20);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_damaged_vector),	 cmocka_unit_test(test_damaged_node),
-		cmocka_unit_test(test_failing_disk),	 cmocka_unit_test(test_short_graph),
-		cmocka_unit_test(test_pending),		 cmocka_unit_test(test_changed_meanwhile),
-		cmocka_unit_test(test_linked_meanwhile),
+		cmocka_unit_test(test_damaged_vector), cmocka_unit_test(test_damaged_node),
+		cmocka_unit_test(test_failing_disk),   cmocka_unit_test(test_short_graph),
+		cmocka_unit_test(test_pending),	       cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_memory_goes),    cmocka_unit_test(test_linked_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
