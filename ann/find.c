@@ -57,6 +57,16 @@ void find_result_release(struct find_result *result)
 	memset(result, 0, sizeof(*result));
 }
 
+/* Asked where very many candidates, all as near as each other, make an end far; not of the first. */
+static int go_on(const struct find *find, size_t done)
+{
+	const struct ann_query *spec = find->spec;
+
+	if (done == 0 || spec->cancelled == NULL || !spec->cancelled(spec->cancel_ctx))
+		return 0;
+	return ERR_INTERRUPTED;
+}
+
 /* --- candidates --- */
 
 /*
@@ -140,8 +150,10 @@ static int measure(struct find *find, size_t q, size_t first)
 		if ((i - first) % FIND_STAY == 0) {
 			store_read_end(store);
 			store_read_begin(store);
+			err = go_on(find, i - first);
 		}
-		err = measure_some(find, q, i, end);
+		if (err == 0)
+			err = measure_some(find, q, i, end);
 	}
 	store_read_end(store);
 	return err;
@@ -242,6 +254,11 @@ static int resolve_nearest(struct find *find, struct resolved *resolved)
 		struct store_entry entry;
 		int err;
 
+		if (i % FIND_STAY == 0) {
+			err = go_on(find, i);
+			if (err != 0)
+				return err;
+		}
 		if (i % FIND_AHEAD == 0) {
 			store_read_end(find->ann->store);
 			store_read_begin(find->ann->store);

@@ -320,23 +320,59 @@ static void test_changed_meanwhile(void **state)
 	}
 }
 
+static void put_equal(struct ann_fixture *fixture, unsigned n)
+{
+	const float ones[2] = {1, 1};
+	char id[16];
+
+	ann_fixture_new(fixture, ANN_L2, 2, &by_hand);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(id, sizeof(id), "%05u", i);
+		assert_int_equal(ann_fixture_put(fixture->ann, id, ones, 2), 0);
+	}
+}
+
+static bool after_some(void *ctx)
+{
+	unsigned *left = ctx;
+
+	return *left == 0 || --*left == 0;
+}
+
+/* A search can be ended in each of its parts: in the scan, while measuring, while finding ids. */
+static void test_ended_anywhere(void **state)
+{
+	enum { EQUAL = 20000, STAY = 512, STAYS = (EQUAL + STAY - 1) / STAY };
+	struct ann_query spec = {.k = 1, .exact = true, .cancelled = after_some};
+	const float query[2] = {0};
+	struct ann_answer answer;
+	struct ann_fixture fixture;
+
+	(void)state;
+	put_equal(&fixture, EQUAL);
+	for (unsigned part = 0; part < 3; part++) {
+		unsigned left = part * STAYS + STAYS / 2;
+
+		spec.cancel_ctx = &left;
+		assert_int_equal(ann_search(fixture.ann, query, 1, &spec, &answer, NULL),
+				 ERR_INTERRUPTED);
+		ann_answer_release(&answer);
+	}
+	ann_fixture_free(&fixture);
+}
+
 /* What a search of very many vectors as near as each other needs is not kept for ever. */
 static void test_memory_goes(void **state)
 {
 	enum { EQUAL = 40000, BATCH = 16 };
 	const struct ann_query spec = {.k = 1, .exact = true};
-	const float ones[2] = {1, 1}, queries[2 * BATCH] = {0};
+	const float queries[2 * BATCH] = {0};
 	struct ann_answer answer;
 	struct ann_fixture fixture;
 	size_t kept = 0;
-	char id[16];
 
 	(void)state;
-	ann_fixture_new(&fixture, ANN_L2, 2, &by_hand);
-	for (unsigned i = 0; i < EQUAL; i++) {
-		snprintf(id, sizeof(id), "%05u", i);
-		assert_int_equal(ann_fixture_put(fixture.ann, id, ones, 2), 0);
-	}
+	put_equal(&fixture, EQUAL);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(ann_search(fixture.ann, queries, BATCH, &spec, &answer, NULL), 0);
 		for (size_t q = 0; q < BATCH; q++) {
@@ -355,10 +391,11 @@ static void test_memory_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_damaged_vector), cmocka_unit_test(test_damaged_node),
-		cmocka_unit_test(test_failing_disk),   cmocka_unit_test(test_short_graph),
-		cmocka_unit_test(test_pending),	       cmocka_unit_test(test_changed_meanwhile),
-		cmocka_unit_test(test_memory_goes),    cmocka_unit_test(test_linked_meanwhile),
+		cmocka_unit_test(test_damaged_vector),	 cmocka_unit_test(test_damaged_node),
+		cmocka_unit_test(test_failing_disk),	 cmocka_unit_test(test_short_graph),
+		cmocka_unit_test(test_pending),		 cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_ended_anywhere),	 cmocka_unit_test(test_memory_goes),
+		cmocka_unit_test(test_linked_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
