@@ -40,6 +40,16 @@ void inode_table_delist(struct inode_table *table, struct node *node)
 	table->query_bytes -= inode_table_query_cost(node);
 }
 
+/*
+ * A name may mean something else by now: when the dimension has become known, or that of a link in
+ * another answer, in which another id begins elsewhere in it.
+ */
+static bool means_the_same(const struct node *node, const struct inode_query *query)
+{
+	return node->kind == query->kind && node->link.index == query->link.index &&
+	       node->link.id_at == query->link.id_at;
+}
+
 int inode_ref_query(struct inode_table *table, struct node *parent, const char *name, size_t len,
 		    struct inode_query *query, struct node **node_out)
 {
@@ -49,8 +59,7 @@ int inode_ref_query(struct inode_table *table, struct node *parent, const char *
 	*node_out = NULL;
 	pthread_mutex_lock(&table->lock);
 	node = inode_table_by_name(table, parent, name, len);
-	if (node != NULL && node->kind != query->kind) {
-		/* The dimension has become known: the name means something else now. */
+	if (node != NULL && !means_the_same(node, query)) {
 		inode_table_unlink_name(table, node);
 		node = NULL;
 	}

@@ -69,6 +69,29 @@ static int ref_query(struct node *parent, const char *name, enum node_kind kind,
 	return inode_ref_query(table, parent, name, strlen(name), &query, node_out);
 }
 
+/* 100-001-x is the 100th neighbour, 001-x, or the first of question 100, x. */
+static void a_link_of_another_answer_is_another(void **state)
+{
+	struct inode_query query = {.kind = NODE_LINK, .link = {.index = 99, .id_at = 4}};
+	struct node *folder = NULL, *first = NULL, *second = NULL, *again = NULL;
+
+	(void)state;
+	assert_int_equal(ref_query(query_root, "f", NODE_NAMED_LINKS, &folder), 0);
+	assert_int_equal(inode_ref_query(table, folder, "100-001-x", 9, &query, &first), 0);
+	query = (struct inode_query){.kind = NODE_LINK, .link = {.index = 300, .id_at = 8}};
+	assert_int_equal(inode_ref_query(table, folder, "100-001-x", 9, &query, &second), 0);
+	assert_ptr_not_equal(first, second);
+	assert_int_equal(first->link.id_at, 4);
+	assert_int_equal(second->link.id_at, 8);
+	query = (struct inode_query){.kind = NODE_LINK, .link = {.index = 300, .id_at = 8}};
+	assert_int_equal(inode_ref_query(table, folder, "100-001-x", 9, &query, &again), 0);
+	assert_ptr_equal(again, second);
+	inode_forget(table, first->id, 1);
+	inode_forget(table, second->id, 2);
+	inode_forget(table, folder->id, 1);
+	assert_int_equal(inode_check(table), 0);
+}
+
 static void the_fixed_tree_is_there(void **state)
 {
 	uint64_t id = 0;
@@ -401,6 +424,8 @@ static void anything_in_any_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_link_of_another_answer_is_another, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_fixed_tree_is_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_node_lives_as_long_as_something_holds_it, setup,
 						teardown),
