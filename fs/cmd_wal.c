@@ -123,14 +123,14 @@ static int show_beyond(void *ctx, const struct wal_record *record)
 static int list_beyond(struct store_io *io, const struct store_head *head,
 		       const struct wal_report *report, bool terminal)
 {
-	struct wal_scan_opts opts = {.io = io, .from_seq = head->first_segment};
+	struct wal_scan_opts opts = {.io = io, .after_lsn = report->last_lsn};
 	struct beyond beyond = {.progress = {.terminal = terminal}, .last_lsn = report->last_lsn};
 	int rc;
 
 	if (report->readable_beyond == 0)
 		return 0;
 	memcpy(opts.uuid, head->uuid, sizeof(opts.uuid));
-	opts.after_lsn = report->last_lsn;
+	opts.from_seq = report->segments[0].seq;
 	printf("readable behind the damage:\n");
 	rc = wal_salvage(&opts, show_beyond, &beyond);
 	cmd_end_progress(&beyond.progress);
@@ -236,11 +236,16 @@ static int scan(struct store_io *io, struct store_head *head, struct counts *cou
 		rc = measure_log(io, head->first_segment, &last, &counts->total_bytes);
 	if (rc != 0)
 		return rc;
-	*needed_out = head->first_segment != 0 && !(head->clean && last < head->first_segment);
+	if (head->first_segment == 0)
+		*needed_out = head->older_slot; /* who came after it may have had a log */
+	else
+		*needed_out = !(head->clean && last < head->first_segment);
 	if (!*needed_out)
 		return 0;
 	memcpy(opts.uuid, head->uuid, sizeof(opts.uuid));
 	opts.from_seq = head->first_segment;
+	opts.from_writer = head->first_segment == 0;
+	opts.after_epoch = head->epoch;
 	opts.after_lsn = head->ckpt_lsn;
 	opts.known_lsn = head->ckpt_lsn;
 	rc = wal_scan(&opts, count_record, counts, report, msg);
@@ -250,7 +255,7 @@ static int scan(struct store_io *io, struct store_head *head, struct counts *cou
 			"the log of %s cannot be read: %s; look at the disk, vecfs recover saves "
 			"what is readable",
 			io->ops->name(io), err_str(rc));
-	if (rc == ERR_FORMAT)
+	if (rc == ERR_FORMAT || (rc == ERR_ABSENT && opts.from_writer))
 		rc = ERR_DAMAGED; /* a segment of another store, where one of this should be */
 	if (rc == ERR_ABSENT)
 		rc = err_set(msg, ERR_DAMAGED,

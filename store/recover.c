@@ -243,6 +243,40 @@ static int judge_log(struct store *store, const struct wal_report *log,
 	return 0;
 }
 
+/* No segment was found that the slot needs, or one of another store. */
+static int refuse_log(struct store *store, int err, const struct err_msg *why, struct err_msg *msg)
+{
+	if (err == ERR_ABSENT && store->slot.first_segment != 0)
+		return err_set(msg, ERR_DAMAGED,
+			       "WAL replay failed: the log segment %s-wal.%llu is missing and the "
+			       "store was not closed in order; put it back beside the store",
+			       store->io->ops->name(store->io),
+			       (unsigned long long)store->slot.first_segment);
+	if (err == ERR_ABSENT || err == ERR_FORMAT)
+		return err_set(msg, ERR_DAMAGED, "WAL replay failed: %.400s", why->text);
+	return damage_explain_open(store, "WAL replay failed", err, msg);
+}
+
+/* A slot without a log rules, and it is the state. */
+static void note_no_log(struct store *store, struct store_open_report *report)
+{
+	const char *name = store->io->ops->name(store->io);
+
+	if (report->clean)
+		return;
+	if (report->older_slot)
+		(void)err_set(
+			&report->note, 0,
+			"%s was last used with durability=none, and a commit slot is unusable: "
+			"this is the last checkpoint but one, what changed after LSN %llu is "
+			"lost",
+			name, (unsigned long long)store->slot.ckpt_lsn);
+	else
+		(void)err_set(&report->note, 0,
+			      "%s was last used with durability=none; this is its last checkpoint",
+			      name);
+}
+
 static int replay_log(struct store *store, struct store_open_report *report, struct wal_report *log,
 		      struct err_msg *msg)
 {
@@ -250,10 +284,13 @@ static int replay_log(struct store *store, struct store_open_report *report, str
 		.io = store->io,
 		.from_seq = store->slot.first_segment,
 		.from_may_be_new = store->slot.clean,
+		.from_writer = store->slot.first_segment == 0,
+		.after_epoch = store->slot.epoch,
 		.after_lsn = store->slot.ckpt_lsn,
 		.known_lsn = store->slot.ckpt_lsn,
 		.expect = expect,
 	};
+	struct err_msg why = {{0}};
 	uint64_t last;
 	int err = last_segment(store, &last);
 
@@ -263,27 +300,23 @@ static int replay_log(struct store *store, struct store_open_report *report, str
 	memcpy(scan.uuid, store->head.uuid, 16);
 	log->last_lsn = store->slot.ckpt_lsn;
 	log->next_seq = last + 1 > scan.from_seq ? last + 1 : scan.from_seq;
-	if (scan.from_seq == 0 && !report->clean)
-		(void)err_set(&report->note, 0,
-			      "%s was last used with durability=none; this is its last checkpoint",
-			      store->io->ops->name(store->io));
-	if (scan.from_seq == 0 || (store->slot.clean && last < scan.from_seq))
+	/* the newest slot says whether there is a log; an older one does not know who came after it */
+	if (scan.from_seq == 0 && !report->older_slot)
+		note_no_log(store, report);
+	if ((scan.from_seq == 0 && !report->older_slot) ||
+	    (store->slot.clean && last < scan.from_seq))
 		return 0;
-	err = wal_scan(&scan, replay, store, log, msg);
-	if (err == ERR_ABSENT)
-		return err_set(msg, ERR_DAMAGED,
-			       "WAL replay failed: the log segment %s-wal.%llu is missing and the "
-			       "store was not closed in order; put it back beside the store",
-			       store->io->ops->name(store->io),
-			       (unsigned long long)store->slot.first_segment);
-	if (err == ERR_FORMAT) {
-		struct err_msg why = msg != NULL ? *msg : (struct err_msg){{0}};
-
-		return err_set(msg, ERR_DAMAGED, "WAL replay failed: %.400s", why.text);
-	}
-	if (err != 0 && (msg == NULL || msg->text[0] == '\0'))
-		return damage_explain_open(store, "WAL replay failed", err, msg);
-	return err != 0 ? err : judge_log(store, log, report, msg);
+	err = wal_scan(&scan, replay, store, log, &why);
+	if (err == ERR_ABSENT || err == ERR_FORMAT || (err != 0 && why.text[0] == '\0'))
+		return refuse_log(store, err, &why, msg);
+	if (err != 0)
+		return err_set(msg, err, "%s", why.text);
+	/* found so, it must stay as long as that slot does */
+	if (scan.from_seq == 0 && log->n_segments > 0)
+		store->slot.first_segment = log->segments[0].seq;
+	else if (scan.from_seq == 0)
+		note_no_log(store, report);
+	return judge_log(store, log, report, msg);
 }
 
 int recover_load(struct store *store, struct store_open_report *report, struct wal_report *log,

@@ -504,5 +504,6 @@ int store_read_head(struct store_io *io, struct store_head *head_out, struct err
 	head_out->graph_lsn = slots[0].graph_lsn;
 	head_out->first_segment = slots[0].first_segment;
 	head_out->clean = slots[0].clean;
+	head_out->older_slot = bad && slots[0].generation > 1;
 	return 0;
 }

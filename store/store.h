@@ -438,7 +438,7 @@ int store_verify(struct store *store, const struct store_verify_opts *opts,
 		 struct store_verify_report *report_out);
 
 /*
- * What the static header and the newest slot say, without recovery. Opens io, which must not be open
+ * What the static header and the newest slot that can be used say, without recovery. Opens io, which must not be open
  * yet, read-only; afterwards it may be read on, and is closed by its owner.
  */
 struct store_head {
@@ -446,6 +446,7 @@ struct store_head {
 	uint32_t page_size, value_size, kind, epoch;
 	uint64_t generation, ckpt_lsn, graph_lsn, first_segment;
 	bool clean;
+	bool older_slot; /* the other slot, bad, may have been newer */
 };
 int store_read_head(struct store_io *io, struct store_head *head_out, struct err_msg *msg);
 

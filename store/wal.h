@@ -163,6 +163,13 @@ struct wal_scan_opts {
 	uint64_t from_seq;
 	bool from_may_be_new; /* from_seq was only going to be made: it may be unfinished */
 	/*
+	 * With from_seq 0: the log of whoever came after a commit slot without a log, with its epoch.
+	 * It begins with the first segment of a higher epoch, which starts at after_lsn + 1; what is
+	 * older does not count. No such segment: an empty log.
+	 */
+	bool from_writer;
+	uint32_t after_epoch;
+	/*
 	 * Visit only records above; they must start at after_lsn + 1. With both 0 the log may
 	 * start with any LSN.
 	 */
@@ -180,7 +187,8 @@ struct wal_scan_opts {
  * Reads the log from from_seq on, verifies it (magic, epoch, chain of hashes, LSNs without gap) and
  * visits each good record above after_lsn in order. At the first bad place it decides by the table
  * in docs/format.md and fills report (release with wal_report_release). Returns 0 when the scan
- * ran, whatever the verdict; ERR_IO when reading failed; ERR_ABSENT when from_seq != 0 is missing;
+ * ran, whatever the verdict; ERR_IO when reading failed; ERR_ABSENT when from_seq != 0 is missing,
+ * or the first segment of from_writer;
  * ERR_FORMAT when a needed segment belongs to another store; or the visitor's result.
  */
 int wal_scan(const struct wal_scan_opts *opts, wal_visit visit, void *ctx,

@@ -48,6 +48,33 @@ static int load_segment(const struct wal_scan_opts *opts, struct wal_segment *se
 	return 0;
 }
 
+/*
+ * Keeps the segments of whoever came after the slot, see wal_scan_opts.from_writer. Such a writer makes
+ * its first segment durable before its first commit slot, and keeps all from there on as long as
+ * that slot is the other one.
+ */
+static int keep_from_writer(const struct wal_scan_opts *opts, struct wal_segment *segments,
+			    size_t *n, struct err_msg *msg)
+{
+	bool unknown = false;
+	size_t first = 0;
+
+	while (first < *n &&
+	       !(segments[first].header_ok && segments[first].header.epoch > opts->after_epoch)) {
+		unknown |= !segments[first].header_ok && segments[first].size > FORMAT_RECORDS_AT;
+		first++;
+	}
+	*n -= first;
+	memmove(segments, segments + first, *n * sizeof(*segments));
+	if (*n > 0 ? segments[0].header.first_lsn == opts->after_lsn + 1 : !unknown)
+		return 0;
+	return err_set(msg, ERR_ABSENT,
+		       "%s: a commit slot is damaged, the other one has no log, and the first "
+		       "segment of the log after it is missing or damaged; put the segment back "
+		       "beside the store, or save what is there with vecfs recover",
+		       opts->io->ops->name(opts->io));
+}
+
 int wal_segments_load(const struct wal_scan_opts *opts, struct wal_segment **segments_out,
 		      size_t *n_out, uint64_t *next_seq_out, struct err_msg *msg)
 {
@@ -82,10 +109,13 @@ int wal_segments_load(const struct wal_scan_opts *opts, struct wal_segment **seg
 		segments[i].seq = seqs[first + i];
 		err = load_segment(opts, &segments[i], msg);
 	}
+	n -= first;
+	if (err == 0 && opts->from_writer)
+		err = keep_from_writer(opts, segments, &n, msg);
 	if (err != 0)
 		goto out;
 	*segments_out = segments;
-	*n_out = n - first;
+	*n_out = n;
 	segments = NULL;
 out:
 	mem_free(segments);

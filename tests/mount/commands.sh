@@ -59,6 +59,7 @@ grep -q "^metric *l2" <<<"$said" && grep -q "^vectors *0" <<<"$said"
 check $? "stat of an empty store"
 exits 0 "" "$VECFS" wal "$work/s"
 
+printf '\0\0\200\077\0\0\0\0\0\0\0\0\0\0\200\077' >"$work/value"
 mounted "$work/s" "$mnt"
 i=0
 while [ $i -lt 300 ]; do
@@ -112,6 +113,36 @@ unmounted "$mnt"
 gone "$work/s"
 exits 0 "300 vectors" "$VECFS" check "$work/s"
 exits 0 "" "$VECFS" wal "$work/s"
+
+# --- a log that came after a mount without one, and its commit slot is damaged ---
+
+"$VECFS" mkfs "$work/n" --dim 4 --metric=l2
+mounted "$work/n" "$mnt" -o durability=none
+cp "$work/value" "$mnt/vectors/before"
+check $? "a vector without a log"
+unmounted "$mnt"
+gone "$work/n"
+mounted "$work/n" "$mnt"
+cp "$work/value" "$mnt/vectors/after"
+check $? "a vector with a log"
+cp "$work/n" "$work/c"
+for log in "$work"/n-wal.*; do
+	cp "$log" "$work/c-wal.${log##*.}"
+done
+unmounted "$mnt"
+gone "$work/n"
+slot=4096
+[ "$(od -An -tu8 -j $((4096 + 32)) -N 8 "$work/c")" -gt "$(od -An -tu8 -j $((8192 + 32)) -N 8 "$work/c")" ] ||
+	slot=8192
+printf '\377\377' | dd of="$work/c" bs=1 seek=$((slot + 90)) conv=notrunc status=none
+exits 0 "(put 1," "$VECFS" wal "$work/c"
+exits 4 "2 vectors" "$VECFS" check "$work/c"
+exits 0 "yes: " "$VECFS" stat "$work/c"
+grep -q "^vectors *2" <<<"$said"
+check $? "and stat counts both"
+rm "$work"/c-wal.1
+exits 4 "missing or damaged" "$VECFS" wal "$work/c"
+exits 4 "missing or damaged" "$VECFS" check "$work/c"
 
 # --- damage ---
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "store/store_private.h"
+#include "tests/support/recover_world.h"
 #include "tests/support/store_fixture.h"
 
 static void publish_graph(struct store_fixture *f, uint8_t with, int want)
@@ -333,13 +334,112 @@ static void test_no_log(void **state)
 	store_fixture_free(&f);
 }
 
+/* A store that was used without a log, closed in order or not, and then with one. */
+static void build_log_after_none(struct store_fixture *f, bool closed)
+{
+	struct store_opts opts = {.cache_bytes = 1 << 20, .durability = WAL_NONE};
+
+	store_fixture_new(f, &opts);
+	for (uint32_t id = 0; id < 5; id++)
+		store_fixture_put(f, id, 1);
+	assert_int_equal(store_checkpoint(f->store), 0);
+	if (closed) {
+		assert_int_equal(store_close(f->store), 0);
+		f->store = NULL;
+	}
+	store_fixture_crash(f);
+	f->opts.durability = WAL_LOG;
+	store_fixture_open(f);
+	store_fixture_put(f, 1, 2);
+	assert_int_equal(store_sync(f->store), 0);
+	store_fixture_crash(f);
+}
+
+/* The slot of the log is damaged: the one without a log rules, and the log begins after it. */
+static void test_log_after_slot_without(void **state)
+{
+	(void)state;
+	for (int closed = 0; closed < 2; closed++) {
+		struct store_fixture f;
+
+		build_log_after_none(&f, closed);
+		/* the second time the slot of the first recovery is hit */
+		for (uint32_t round = 0; round < 3; round++) {
+			recover_world_spoil_newest(&f);
+			f.opts.durability = round == 1 ? WAL_NONE : WAL_LOG;
+			store_fixture_open(&f);
+			assert_true(f.report.older_slot);
+			assert_null(strstr(f.report.note.text, "durability=none"));
+			store_fixture_expect(&f, 0, 1);
+			store_fixture_expect(&f, 1, 2);
+			store_fixture_expect(&f, 2, round > 0 ? 3 : 1);
+			store_fixture_check(&f);
+			if (round == 0) {
+				store_fixture_put(&f, 2, 3);
+				assert_int_equal(store_sync(f.store), 0);
+			}
+			store_fixture_crash(&f);
+		}
+		store_fixture_free(&f);
+	}
+}
+
+/* And the beginning of that log is gone, or unreadable: never the state without it. */
+static void test_log_after_slot_lost(void **state)
+{
+	(void)state;
+	for (int variant = 0; variant < 5; variant++) {
+		struct store_fixture f;
+		struct head_slot slots[2];
+		struct store_io *io;
+		struct head head;
+		uint64_t first;
+		size_t len;
+
+		build_log_after_none(&f, false);
+		assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+		assert_int_equal(slots[1].first_segment, 0);
+		first = slots[0].first_segment;
+		recover_world_spoil_newest(&f);
+		if (variant < 2) { /* a second writer is there, with a start of its own */
+			store_fixture_open(&f);
+			store_fixture_crash(&f);
+			recover_world_spoil_newest(&f);
+		}
+		io = io_mem_attach(f.medium);
+		if (variant % 2 == 0)
+			assert_int_equal(io->ops->log_remove(io, first), 0);
+		else
+			io_mem_segment(f.medium, first, &len)[20] ^= 1;
+		if (variant == 3) /* nothing but that one */
+			assert_int_equal(io->ops->log_remove(io, first + 1), 0);
+		io->ops->close(io);
+		if (variant == 4) { /* nothing speaks of a log: that much is said */
+			io = io_mem_attach(f.medium);
+			assert_int_equal(io->ops->log_remove(io, first + 1), 0);
+			io->ops->close(io);
+			store_fixture_open(&f);
+			assert_non_null(strstr(f.report.note.text, "durability=none"));
+			assert_non_null(strstr(f.report.note.text, "is lost"));
+		} else {
+			recover_world_refuses(&f, ERR_DAMAGED, "missing or damaged");
+		}
+		store_fixture_free(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_full_disk),	 cmocka_unit_test(test_poison),
-		cmocka_unit_test(test_poison_by_append), cmocka_unit_test(test_append_to_full_disk),
-		cmocka_unit_test(test_graph_given_up),	 cmocka_unit_test(test_graph_reset),
+		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_poison),
+		cmocka_unit_test(test_poison_by_append),
+		cmocka_unit_test(test_append_to_full_disk),
+		cmocka_unit_test(test_graph_given_up),
+		cmocka_unit_test(test_graph_reset),
 		cmocka_unit_test(test_no_log),
+		cmocka_unit_test(test_log_after_slot_without),
+		cmocka_unit_test(test_log_after_slot_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
