@@ -173,6 +173,9 @@ int head_read(struct store_io *io, struct head *head_out, struct head_slot slots
 		if (err == 0)
 			slots_out[(*n_out)++] = slot;
 	}
+	/* zeros are right only while there was one generation */
+	if (*n_out == 1 && slots_out[0].generation > 1)
+		*bad_out = true;
 	if (*n_out == 2 && slots_out[1].generation > slots_out[0].generation) {
 		slot = slots_out[0];
 		slots_out[0] = slots_out[1];

@@ -3,7 +3,7 @@
  *
  * Invariants:
  *   1. Of two valid slots the one with the higher generation rules; generations differ by 1, and slot
- *      number = generation & 1.
+ *      number = generation & 1. Beside generation 1 alone the other slot is all zeros.
  *   2. uuid, page size and kind of a valid slot are those of the header.
  */
 #ifndef VECFS_STORE_HEAD_H
@@ -47,8 +47,8 @@ int head_decode_slot(const struct head *head, const struct format_slot *in,
 
 /*
  * Reads header and slots of an opened head. slots_out[0] is the newest valid one; *n_out (0 ... 2)
- * says how many are valid. *bad_out: a slot is there but damaged, or cannot be read. When there is none
- * ERR_DAMAGED, or ERR_IO if one might have been read.
+ * says how many are valid. *bad_out: a slot is damaged, or cannot be read, or is all zeros though it was
+ * written. When there is none ERR_DAMAGED, or ERR_IO if one might have been read.
  */
 int head_read(struct store_io *io, struct head *head_out, struct head_slot slots_out[2],
 	      unsigned *n_out, bool *bad_out, struct err_msg *msg);

@@ -148,10 +148,15 @@ static void test_slot_and_length(void **state)
 	size_t len;
 
 	(void)state;
-	for (unsigned slot = 0; slot < 2; slot++) {
+	for (unsigned variant = 0; variant < 4; variant++) {
 		struct io_mem *medium = make(true);
+		uint8_t *slot = io_mem_head(medium, &len) + FORMAT_SLOT_AT +
+				variant % 2 * FORMAT_BLOCK;
 
-		io_mem_head(medium, &len)[4096 * (slot + 1) + 70] ^= 1;
+		if (variant < 2)
+			slot[70] ^= 1;
+		else
+			memset(slot, 0, FORMAT_BLOCK); /* it was written: zeros are damage */
 		assert_int_equal(check(medium, &found, &report), 0);
 		assert_non_null(strstr(found.all, "commit slot is damaged"));
 		assert_int_equal(report.vectors, PICTURES - 1);
