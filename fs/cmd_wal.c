@@ -247,7 +247,6 @@ static int scan(struct store_io *io, struct store_head *head, struct counts *cou
 	opts.from_writer = head->first_segment == 0;
 	opts.after_epoch = head->epoch;
 	opts.after_lsn = head->ckpt_lsn;
-	opts.known_lsn = head->ckpt_lsn;
 	rc = wal_scan(&opts, count_record, counts, report, msg);
 	if (rc == ERR_IO && msg->text[0] == '\0')
 		rc = err_set(

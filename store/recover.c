@@ -120,8 +120,12 @@ static int load_slot(struct store *store, const struct head_slot *slot, struct e
 	return 0;
 }
 
-/* The newest slot whose maps can be read. */
-static int load_best(struct store *store, struct store_open_report *report, struct err_msg *msg)
+/*
+ * The newest slot whose maps can be read. *broken_out: a newer one that is whole in itself; generation 0
+ * when there is none.
+ */
+static int load_best(struct store *store, struct store_open_report *report,
+		     struct head_slot *broken_out, struct err_msg *msg)
 {
 	struct head_slot slots[2];
 	struct err_msg first = {{0}};
@@ -148,6 +152,8 @@ static int load_best(struct store *store, struct store_open_report *report, stru
 		err = load_slot(store, &slots[i], i == 0 ? &first : msg);
 		if (err == 0) {
 			report->older_slot = report->older_slot || i > 0;
+			if (i > 0)
+				*broken_out = slots[0];
 			report->clean = slots[i].clean;
 			/* over the slot that cannot be used, never over this one */
 			store->next_generation = slots[0].generation + (i == 0 ? 1 : 2);
@@ -179,14 +185,17 @@ static void expect(void *ctx, const struct wal_record *record)
 	commit_expect(store, record);
 }
 
-/* The highest number of a segment that exists, 0 when there is none. */
-static int last_segment(struct store *store, uint64_t *seq_out)
+/* The highest number of a segment that exists, 0 when there is none; and whether this one exists. */
+static int last_segment(struct store *store, uint64_t seq, uint64_t *last_out, bool *exists_out)
 {
 	uint64_t *seqs = NULL;
 	size_t n = 0;
 	int err = store->io->ops->log_list(store->io, &seqs, &n);
 
-	*seq_out = err == 0 && n > 0 ? seqs[n - 1] : 0;
+	*last_out = err == 0 && n > 0 ? seqs[n - 1] : 0;
+	*exists_out = false;
+	for (size_t i = 0; err == 0 && i < n; i++)
+		*exists_out |= seqs[i] == seq;
 	mem_free(seqs);
 	return err;
 }
@@ -243,18 +252,25 @@ static int judge_log(struct store *store, const struct wal_report *log,
 	return 0;
 }
 
-/* No segment was found that the slot needs, or one of another store. */
+static int refuse_missing(struct store *store, uint64_t seq, struct err_msg *msg)
+{
+	return err_set(
+		msg, ERR_DAMAGED,
+		"WAL replay failed: the log segment %s-wal.%llu is missing and the store was "
+		"not closed in order; put it back beside the store",
+		store->io->ops->name(store->io), (unsigned long long)seq);
+}
+
+/* No segment was found that the slot needs, or one of another store; or none can be read. */
 static int refuse_log(struct store *store, int err, const struct err_msg *why, struct err_msg *msg)
 {
 	if (err == ERR_ABSENT && store->slot.first_segment != 0)
-		return err_set(msg, ERR_DAMAGED,
-			       "WAL replay failed: the log segment %s-wal.%llu is missing and the "
-			       "store was not closed in order; put it back beside the store",
-			       store->io->ops->name(store->io),
-			       (unsigned long long)store->slot.first_segment);
+		return refuse_missing(store, store->slot.first_segment, msg);
 	if (err == ERR_ABSENT || err == ERR_FORMAT)
 		return err_set(msg, ERR_DAMAGED, "WAL replay failed: %.400s", why->text);
-	return damage_explain_open(store, "WAL replay failed", err, msg);
+	if (why->text[0] == '\0')
+		return damage_explain_open(store, "WAL replay failed", err, msg);
+	return err_set(msg, err, "%s", why->text);
 }
 
 /* A slot without a log rules, and it is the state. */
@@ -277,8 +293,23 @@ static void note_no_log(struct store *store, struct store_open_report *report)
 			      name);
 }
 
-static int replay_log(struct store *store, struct store_open_report *report, struct wal_report *log,
-		      struct err_msg *msg)
+/*
+ * Whether there is a log to read. The newest slot says so; one that rules in its place does not know who
+ * came after it.
+ */
+static bool needs_log(const struct store *store, const struct store_open_report *report,
+		      const struct head_slot *broken, uint64_t last)
+{
+	const struct head_slot *slot = &store->slot;
+
+	if (slot->first_segment == 0)
+		return report->older_slot &&
+		       (broken->generation == 0 || broken->first_segment != 0);
+	return !slot->clean || last >= slot->first_segment;
+}
+
+static int scan_log(struct store *store, const struct head_slot *broken, struct wal_report *log,
+		    struct err_msg *msg)
 {
 	struct wal_scan_opts scan = {
 		.io = store->io,
@@ -287,42 +318,48 @@ static int replay_log(struct store *store, struct store_open_report *report, str
 		.from_writer = store->slot.first_segment == 0,
 		.after_epoch = store->slot.epoch,
 		.after_lsn = store->slot.ckpt_lsn,
-		.known_lsn = store->slot.ckpt_lsn,
+		.known_lsn = broken->ckpt_lsn,
 		.expect = expect,
 	};
 	struct err_msg why = {{0}};
+	int err;
+
+	memcpy(scan.uuid, store->head.uuid, 16);
+	err = wal_scan(&scan, replay, store, log, &why);
+	if (err != 0)
+		return refuse_log(store, err, &why, msg);
+	/* found so, the segment must stay as long as that slot does */
+	if (scan.from_writer && log->n_segments > 0)
+		store->slot.first_segment = log->segments[0].seq;
+	return 0;
+}
+
+static int replay_log(struct store *store, struct store_open_report *report,
+		      const struct head_slot *broken, struct wal_report *log, struct err_msg *msg)
+{
 	uint64_t last;
-	int err = last_segment(store, &last);
+	bool exists;
+	int err = last_segment(store, broken->first_segment, &last, &exists);
 
 	if (err != 0)
 		return err_set(msg, err, "%s: its log cannot be listed: %s",
 			       store->io->ops->name(store->io), err_str(err));
-	memcpy(scan.uuid, store->head.uuid, 16);
+	if (broken->first_segment != 0 && !broken->clean && !exists)
+		return refuse_missing(store, broken->first_segment, msg);
 	log->last_lsn = store->slot.ckpt_lsn;
-	log->next_seq = last + 1 > scan.from_seq ? last + 1 : scan.from_seq;
-	/* the newest slot says whether there is a log; an older one does not know who came after it */
-	if (scan.from_seq == 0 && !report->older_slot)
+	log->next_seq = last + 1 > store->slot.first_segment ? last + 1 : store->slot.first_segment;
+	if (needs_log(store, report, broken, last))
+		err = scan_log(store, broken, log, msg);
+	if (err == 0 && store->slot.first_segment == 0)
 		note_no_log(store, report);
-	if ((scan.from_seq == 0 && !report->older_slot) ||
-	    (store->slot.clean && last < scan.from_seq))
-		return 0;
-	err = wal_scan(&scan, replay, store, log, &why);
-	if (err == ERR_ABSENT || err == ERR_FORMAT || (err != 0 && why.text[0] == '\0'))
-		return refuse_log(store, err, &why, msg);
-	if (err != 0)
-		return err_set(msg, err, "%s", why.text);
-	/* found so, it must stay as long as that slot does */
-	if (scan.from_seq == 0 && log->n_segments > 0)
-		store->slot.first_segment = log->segments[0].seq;
-	else if (scan.from_seq == 0)
-		note_no_log(store, report);
-	return judge_log(store, log, report, msg);
+	return err != 0 ? err : judge_log(store, log, report, msg);
 }
 
 int recover_load(struct store *store, struct store_open_report *report, struct wal_report *log,
 		 struct err_msg *msg)
 {
-	int err = load_best(store, report, msg);
+	struct head_slot broken = {0};
+	int err = load_best(store, report, &broken, msg);
 
 	if (err != 0)
 		return err;
@@ -333,7 +370,7 @@ int recover_load(struct store *store, struct store_open_report *report, struct w
 			      store->io->ops->name(store->io),
 			      store->opts.read_only ? "" : ", and it is written anew");
 	/* replaying needs no log of its own and must not wait for a checkpoint */
-	err = replay_log(store, report, log, msg);
+	err = replay_log(store, report, &broken, log, msg);
 	if (err != 0)
 		return err;
 	epoch_enter(store->epoch);

@@ -332,7 +332,6 @@ static int verify_log(struct verify *verify)
 		.io = store->io,
 		.from_seq = store->slot.first_segment,
 		.after_lsn = store->slot.ckpt_lsn,
-		.known_lsn = store->slot.ckpt_lsn,
 	};
 	struct wal_report log = {0};
 	struct wal_stats stats;

@@ -174,7 +174,7 @@ struct wal_scan_opts {
 	 * start with any LSN.
 	 */
 	uint64_t after_lsn;
-	uint64_t known_lsn; /* an LSN known durable otherwise (a commit slot's), or 0 */
+	uint64_t known_lsn; /* an LSN known durable otherwise: by a newer commit slot; or 0 */
 	/*
 	 * May be NULL. Called with the visitor's ctx before a record is visited, with what may become
 	 * the next one, as far as it is in memory: type, payload and length alone are set, no hash was

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "store/base.h"
+#include "store/page.h"
 #include "store/store_private.h"
 
 uint32_t recover_world_versions[RECOVER_WORLD_IDS];
@@ -76,4 +78,18 @@ void recover_world_spoil_newest(struct store_fixture *f)
 	assert_int_equal(store_fixture_slots(f, &head, slots), 2);
 	io_mem_head(f->medium,
 		    &len)[FORMAT_SLOT_AT + (slots[0].generation & 1) * FORMAT_BLOCK + 90] ^= 1;
+}
+
+void recover_world_spoil_map(struct store_fixture *f)
+{
+	struct head_slot slots[2];
+	struct head head;
+	struct place at;
+	size_t len;
+
+	assert_int_equal(store_fixture_slots(f, &head, slots), 2);
+	for (int copy = 0; copy < 2; copy++) {
+		assert_true(place_unpack(get_u64(slots[0].roots[0].top.place[copy]), &at));
+		io_mem_head(f->medium, &len)[at.block * FORMAT_BLOCK + 100] ^= 0x40;
+	}
 }

@@ -32,5 +32,7 @@ void recover_world_reopens(struct store_fixture *f, bool older);
 void recover_world_refuses(struct store_fixture *f, int want, const char *words);
 /* Damages the newer commit slot. */
 void recover_world_spoil_newest(struct store_fixture *f);
+/* Damages what it points to: both copies of the top map page of values. */
+void recover_world_spoil_map(struct store_fixture *f);
 
 #endif

@@ -162,6 +162,73 @@ static void test_clean(void **state)
 	store_fixture_free(&f);
 }
 
+/*
+ * The newest slot is whole, what it points to is not. It still says how far the log was durable, though
+ * the end of the log looks like a torn one.
+ */
+static void test_log_short_of_newest_slot(void **state)
+{
+	struct store_fixture_fault full = {"log_create", 0, ERR_FULL, true, false, 0};
+	uint32_t size = wal_format_size(
+		(uint32_t)(sizeof(struct format_put) + strlen("vector-1") + STORE_FIXTURE_VALUE));
+	struct head_slot slots[2];
+	struct store_fixture f;
+	struct head head;
+	size_t len = 0;
+
+	(void)state;
+	for (unsigned put = 3; put <= 8; put++) {
+		store_fixture_new(&f, NULL);
+		/* no segment can be made: both slots name the same one */
+		io_mem_set_fault(f.medium, store_fixture_fail, &full);
+		for (uint32_t id = 1; id <= 8; id++) {
+			store_fixture_put(&f, id, 1);
+			if (id % 2 == 0 && id < 8)
+				assert_int_equal(store_checkpoint(f.store), 0);
+		}
+		store_fixture_crash(&f);
+		io_mem_set_fault(f.medium, NULL, NULL);
+		assert_int_equal(store_fixture_slots(&f, &head, slots), 2);
+		assert_int_equal(slots[0].first_segment, slots[1].first_segment);
+		assert_int_equal(slots[1].ckpt_lsn, 4);
+		assert_int_equal(slots[0].ckpt_lsn, 6);
+		assert_non_null(io_mem_segment(f.medium, slots[0].first_segment, &len));
+		len = FORMAT_RECORDS_AT + (put - 2) * size; /* begins with the third one */
+		assert_int_equal(io_mem_resize_segment(f.medium, slots[0].first_segment, len - 9),
+				 0);
+		recover_world_spoil_map(&f);
+		if (put <= 6) {
+			recover_world_refuses(&f, ERR_DAMAGED, "were acknowledged");
+		} else {
+			store_fixture_open(&f);
+			store_fixture_expect(&f, put - 1, 1);
+			store_fixture_expect(&f, put, 0);
+		}
+		store_fixture_free(&f);
+	}
+}
+
+/* And which segment there must be. */
+static void test_segment_of_newest_slot(void **state)
+{
+	struct store_fixture f;
+	struct head_slot slots[2];
+	struct store_io *io;
+	struct head head;
+
+	(void)state;
+	recover_world_look(&f, &head, slots);
+	assert_true(slots[1].first_segment < slots[0].first_segment);
+	/* the log before it is whole and ends well */
+	io = io_mem_attach(f.medium);
+	for (uint64_t seq = slots[0].first_segment; seq < slots[0].first_segment + 2; seq++)
+		assert_int_equal(io->ops->log_remove(io, seq), 0);
+	io->ops->close(io);
+	recover_world_spoil_map(&f);
+	recover_world_refuses(&f, ERR_DAMAGED, "missing");
+	store_fixture_free(&f);
+}
+
 /* Opens what is on the medium without asking for words. */
 static int open_silently(struct store_fixture *f)
 {
@@ -211,9 +278,14 @@ static void test_without_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_torn_tail),	cmocka_unit_test(test_bad_record),
-		cmocka_unit_test(test_missing_segment), cmocka_unit_test(test_foreign_segment),
-		cmocka_unit_test(test_clean),		cmocka_unit_test(test_without_words),
+		cmocka_unit_test(test_torn_tail),
+		cmocka_unit_test(test_bad_record),
+		cmocka_unit_test(test_missing_segment),
+		cmocka_unit_test(test_foreign_segment),
+		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_without_words),
+		cmocka_unit_test(test_log_short_of_newest_slot),
+		cmocka_unit_test(test_segment_of_newest_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
