@@ -225,15 +225,14 @@ static void check_opening(struct check *check, const struct store_open_report *r
 		damage_say(
 			&check->say, true,
 			head.slot_unreadable ?
-				"a commit slot cannot be read; the other one and the log give the "
-				"full state: mount with -o ro, or save it with vecfs recover, and "
-				"look at the disk" :
-				"a commit slot is damaged; the other one and the log give the full "
-				"state, the next mount writes it anew");
+				"a commit slot cannot be read; %s: mount with -o ro, or save it with "
+				"vecfs recover, and look at the disk" :
+				"a commit slot is damaged; %s, and the next mount writes it anew",
+			recover_other_slot(check->store, log));
 	else if (report->older_slot)
 		damage_say(&check->say, true,
-			   "the newest commit slot points to a damaged page map; the older "
-			   "one and the log give the full state");
+			   "the newest commit slot points to a damaged page map; %s",
+			   recover_other_slot(check->store, log));
 	if (log->verdict != WAL_DAMAGED && (report->cut_bytes != 0 || report->discarded != 0))
 		damage_say(&check->say, false, "%s", report->note.text);
 }

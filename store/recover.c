@@ -6,6 +6,7 @@
  * replayed written to fresh pages, so that nothing read from the page cache of a failed write is
  * trusted to be on disk.
  */
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,16 +137,17 @@ static int load_best(struct store *store, struct store_open_report *report,
 	if (err != 0)
 		return err;
 	/*
-	 * The other one gives the full state, but it may be the older one, over which a writer must not
-	 * write on the word of a disk that fails.
+	 * The other one may be the older one, over which a writer must not write on the word of a disk
+	 * that fails.
 	 */
 	if (store->head.slot_unreadable && !store->opts.read_only)
 		return err_set(
 			msg, ERR_IO,
-			"%s: a commit slot cannot be read (%s; the kernel's log says more). The other "
-			"one and the log have everything: mount with -o ro, or save it with vecfs "
-			"recover, and look at the disk",
-			store->io->ops->name(store->io), err_str(ERR_IO));
+			"%s: a commit slot cannot be read (%s; the kernel's log says more). %s: mount "
+			"with -o ro, or save it with vecfs recover, and look at the disk",
+			store->io->ops->name(store->io), err_str(ERR_IO),
+			slots[0].first_segment != 0 ? "The other one and the log have everything" :
+						      "The other one may have everything");
 	report->older_slot = bad && slots[0].generation > 1;
 	report->fresh = !bad && slots[0].generation == 1;
 	for (unsigned i = 0; i < n; i++) {
@@ -200,6 +202,25 @@ static int last_segment(struct store *store, uint64_t seq, uint64_t *last_out, b
 	return err;
 }
 
+/* Adds a sentence: several things may be true of one opening. */
+static void add_note(struct store_open_report *report, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void add_note(struct store_open_report *report, const char *format, ...)
+{
+	char *text = report->note.text;
+	size_t size = sizeof(report->note.text), len = strlen(text);
+	va_list args;
+
+	if (len > 0)
+		len += (size_t)snprintf(text + len, size - len, ". ");
+	if (len >= size)
+		return;
+	va_start(args, format);
+	(void)vsnprintf(text + len, size - len, format, args); /* a cut text is accepted */
+	va_end(args);
+}
+
 /* A damaged log whose intact beginning is served. */
 static void note_prefix(const char *name, const struct wal_report *log,
 			struct store_open_report *report)
@@ -208,14 +229,13 @@ static void note_prefix(const char *name, const struct wal_report *log,
 	report->lost_from = log->last_lsn + 1;
 	report->lost_to = log->max_beyond_lsn > log->last_lsn ? log->max_beyond_lsn :
 								report->lost_from;
-	(void)err_set(
-		&report->note, 0,
-		"WAL replay failed: %s-wal.%llu is damaged at byte %llu; serving the state up to "
-		"LSN %llu, without LSN %llu to %llu (%llu of their records can still be read: "
-		"vecfs wal lists them); restore the segment from a copy to have all",
-		name, (unsigned long long)log->bad_seq, (unsigned long long)log->bad_offset,
-		(unsigned long long)log->last_lsn, (unsigned long long)report->lost_from,
-		(unsigned long long)report->lost_to, (unsigned long long)log->readable_beyond);
+	add_note(report,
+		 "WAL replay failed: %s-wal.%llu is damaged at byte %llu; serving the state up to "
+		 "LSN %llu, without LSN %llu to %llu (%llu of their records can still be read: "
+		 "vecfs wal lists them); restore the segment from a copy to have all",
+		 name, (unsigned long long)log->bad_seq, (unsigned long long)log->bad_offset,
+		 (unsigned long long)log->last_lsn, (unsigned long long)report->lost_from,
+		 (unsigned long long)report->lost_to, (unsigned long long)log->readable_beyond);
 }
 
 static int judge_log(struct store *store, const struct wal_report *log,
@@ -226,16 +246,14 @@ static int judge_log(struct store *store, const struct wal_report *log,
 	report->replayed = log->records;
 	if (log->verdict == WAL_TORN_TAIL) {
 		report->cut_bytes = log->bad_bytes;
-		(void)err_set(
-			&report->note, 0,
-			"%s: the log ends in %llu bytes of an unfinished record; they were cut",
-			name, (unsigned long long)log->bad_bytes);
+		add_note(report, "%s: the log ends in %llu bytes of an unfinished record; they %s",
+			 name, (unsigned long long)log->bad_bytes,
+			 store->opts.read_only ? "are left out" : "were cut");
 	} else if (log->verdict == WAL_UNSYNCED_CUT) {
 		report->discarded = log->readable_beyond;
-		(void)err_set(&report->note, 0,
-			      "%s: after a power cut %llu records that were never synced were "
-			      "discarded",
-			      name, (unsigned long long)log->readable_beyond);
+		add_note(report, "%s: after a power cut %llu records that were never synced %s",
+			 name, (unsigned long long)log->readable_beyond,
+			 store->opts.read_only ? "are left out" : "were discarded");
 	} else if (log->verdict == WAL_DAMAGED) {
 		if (store->opts.read_only && store->opts.recover_prefix) {
 			note_prefix(name, log, report);
@@ -273,24 +291,33 @@ static int refuse_log(struct store *store, int err, const struct err_msg *why, s
 	return err_set(msg, err, "%s", why->text);
 }
 
-/* A slot without a log rules, and it is the state. */
-static void note_no_log(struct store *store, struct store_open_report *report)
+const char *recover_other_slot(const struct store *store, const struct wal_report *log)
+{
+	if (log->verdict == WAL_DAMAGED)
+		return "the other one is used, with what is left of the log";
+	if (store->slot.first_segment != 0)
+		return "the other one and the log give the full state";
+	if (store->slot.clean)
+		return "the other one has the state of the last orderly unmount, of a mount with "
+		       "durability=none";
+	return "the other one is of a mount with durability=none, and what changed after it may be "
+	       "lost";
+}
+
+/* What there is to say of the slots. */
+static void note_slots(struct store *store, const struct wal_report *log,
+		       struct store_open_report *report)
 {
 	const char *name = store->io->ops->name(store->io);
 
-	if (report->clean)
-		return;
 	if (report->older_slot)
-		(void)err_set(
-			&report->note, 0,
-			"%s was last used with durability=none, and a commit slot is unusable: "
-			"this is the last checkpoint but one, what changed after LSN %llu is "
-			"lost",
-			name, (unsigned long long)store->slot.ckpt_lsn);
-	else
-		(void)err_set(&report->note, 0,
-			      "%s was last used with durability=none; this is its last checkpoint",
-			      name);
+		add_note(report, "%s: a commit slot is unusable; %s%s", name,
+			 recover_other_slot(store, log),
+			 store->opts.read_only ? "" : "; it is written anew");
+	else if (store->slot.first_segment == 0 && !store->slot.clean)
+		add_note(report,
+			 "%s was last used with durability=none; this is its last checkpoint",
+			 name);
 }
 
 /*
@@ -350,8 +377,8 @@ static int replay_log(struct store *store, struct store_open_report *report,
 	log->next_seq = last + 1 > store->slot.first_segment ? last + 1 : store->slot.first_segment;
 	if (needs_log(store, report, broken, last))
 		err = scan_log(store, broken, log, msg);
-	if (err == 0 && store->slot.first_segment == 0)
-		note_no_log(store, report);
+	if (err == 0)
+		note_slots(store, log, report);
 	return err != 0 ? err : judge_log(store, log, report, msg);
 }
 
@@ -363,12 +390,6 @@ int recover_load(struct store *store, struct store_open_report *report, struct w
 
 	if (err != 0)
 		return err;
-	if (report->older_slot)
-		(void)err_set(&report->note, 0,
-			      "%s: a commit slot is unusable; the other one and the log give the "
-			      "full state%s",
-			      store->io->ops->name(store->io),
-			      store->opts.read_only ? "" : ", and it is written anew");
 	/* replaying needs no log of its own and must not wait for a checkpoint */
 	err = replay_log(store, report, &broken, log, msg);
 	if (err != 0)

@@ -64,7 +64,7 @@ struct store_open_report {
 	uint64_t discarded; /* records: unsynced ones after a power cut, or left out by a prefix */
 	/* recover_prefix: LSNs that the state lacks, from ... to; both 0 when it lacks none */
 	uint64_t lost_from, lost_to;
-	struct err_msg note; /* a sentence when anything of this is worth saying, else empty */
+	struct err_msg note; /* sentences when anything of this is worth saying, else empty */
 };
 
 /*

@@ -119,6 +119,8 @@ void checkpoint_pressure(struct store *store, uint64_t bytes);
 /* Step one: slots, maps, tables and log into memory; writes nothing. */
 int recover_load(struct store *store, struct store_open_report *report, struct wal_report *log,
 		 struct err_msg *msg);
+/* What the slot in use and the log are worth when the other slot is unusable: half a sentence. */
+const char *recover_other_slot(const struct store *store, const struct wal_report *log);
 /* Step two: a new log segment and a full checkpoint; from here on the store may be written. */
 int recover_take_over(struct store *store, const struct wal_report *log, struct err_msg *msg);
 

@@ -209,22 +209,25 @@ static void verify_head(struct verify *verify)
 	struct head_slot slots[2];
 	struct err_msg msg = {{0}};
 	struct head head;
-	bool bad = false;
+	bool bad = false, logged = store->opts.durability != WAL_NONE;
 	unsigned n = 0;
 	int err = head_read(store->io, &head, slots, &n, &bad, &msg);
 
 	if (err != 0)
 		damage_say(&verify->say, true, "%s", msg.text[0] != '\0' ? msg.text : err_str(err));
 	else if (head.slot_unreadable)
-		damage_say(
-			&verify->say, true,
-			"a commit slot cannot be read (the kernel's log says more); the next "
-			"checkpoint will fail, and the log has everything: look at the disk, and "
-			"save what is there with vecfs recover");
-	else if (slots[0].generation != store->slot.generation)
 		damage_say(&verify->say, true,
-			   "the newest commit slot is damaged on disk; the other one and the log "
-			   "have everything: unmount and mount again, and keep the log");
+			   "a commit slot cannot be read (the kernel's log says more); the next "
+			   "checkpoint will fail, and %s: look at the disk, and save what is there "
+			   "with vecfs recover",
+			   logged ? "the log has everything" : "there is no log (durability=none)");
+	else if (slots[0].generation != store->slot.generation)
+		damage_say(
+			&verify->say, true, "the newest commit slot is damaged on disk; %s",
+			logged ? "the other one and the log have everything: unmount and mount "
+				 "again, and keep the log" :
+				 "there is no log (durability=none), and the next checkpoint will "
+				 "fail: copy the vectors elsewhere before you unmount");
 	else if (bad)
 		damage_say(
 			&verify->say, true,

@@ -42,6 +42,34 @@ static uint32_t put_size(void)
 	return wal_format_size((uint32_t)(sizeof(struct format_put) + 16 + STORE_FIXTURE_VALUE));
 }
 
+/* All that is true of an opening is told. */
+static void test_two_notes(void **state)
+{
+	struct store_fixture f;
+	uint64_t seq;
+	uint8_t *bytes;
+	size_t len;
+
+	(void)state;
+	for (int damaged = 0; damaged < 2; damaged++) {
+		recover_world_build(&f);
+		bytes = last_log(&f, &seq, &len);
+		recover_world_spoil_newest(&f);
+		if (damaged)
+			bytes[FORMAT_RECORDS_AT + put_size() + 90] ^= 1;
+		else
+			assert_int_equal(io_mem_resize_segment(f.medium, seq, len - 9), 0);
+		f.opts.read_only = f.opts.recover_prefix = true;
+		store_fixture_open(&f);
+		assert_non_null(strstr(f.report.note.text, "commit slot is unusable"));
+		assert_int_equal(strstr(f.report.note.text, "full state") != NULL, !damaged);
+		assert_non_null(strstr(f.report.note.text,
+				       damaged ? "serving the state up to LSN" :
+						 "unfinished record; they are left out"));
+		store_fixture_free(&f);
+	}
+}
+
 static void test_torn_tail(void **state)
 {
 	struct store_fixture f;
@@ -278,6 +306,7 @@ static void test_without_words(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_two_notes),
 		cmocka_unit_test(test_torn_tail),
 		cmocka_unit_test(test_bad_record),
 		cmocka_unit_test(test_missing_segment),

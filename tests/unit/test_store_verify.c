@@ -225,7 +225,10 @@ static void test_slots_and_free_list(void **state)
 	*newest ^= 1;
 	finds(f.store, "both commit slots");
 	*older ^= 1;
-	finds(f.store, "newest commit slot");
+	finds(f.store, "the other one and the log have everything");
+	f.store->opts.durability = WAL_NONE;
+	finds(f.store, "newest commit slot is damaged on disk; there is no log");
+	f.store->opts.durability = WAL_LOG;
 	*newest ^= 1;
 	assert_true(f.store->trunks.n > 0);
 	*byte_at(&f, place_pack(f.store->trunks.list[0].block, FORMAT_BLOCK, FORMAT_RAW)) ^= 1;
