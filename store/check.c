@@ -27,7 +27,16 @@ struct check {
 	uint64_t done, total; /* pages, for progress */
 	bool tables_bad;      /* pages of tables are damaged: comparing them would repeat it */
 	uint64_t nameless;    /* live slots that no id names, because of that */
+	int err;	      /* ERR_NOMEM: the check cannot go on, and what it met is no finding */
 };
+
+/* True for what says nothing of the store. */
+static bool ran_out(struct check *check, int err)
+{
+	if (err == ERR_NOMEM)
+		check->err = err;
+	return err == ERR_NOMEM;
+}
 
 static void show_progress(struct check *check, const char *what)
 {
@@ -50,7 +59,7 @@ static void check_page(struct check *check, enum format_space space, uint32_t nu
 	check->report->bytes += at.bytes;
 	err = pager_read_place(pager, page->place, page->checksum,
 			       page_seed(pager->uuid, space, number), check->buf);
-	if (err == 0)
+	if (err == 0 || ran_out(check, err))
 		return;
 	check->tables_bad = check->tables_bad ||
 			    (space > FORMAT_SPACE_VALUE && space < FORMAT_SPACE_GRAPH);
@@ -71,6 +80,8 @@ static void check_map_page(struct check *check, enum format_space space, unsigne
 	for (int copy = 0; copy < 2; copy++)
 		err[copy] = pager_read_place(pager, node->place[copy], node->checksum, seed,
 					     check->buf);
+	if (ran_out(check, err[0]) || ran_out(check, err[1]))
+		return;
 	for (int copy = 0; copy < 2; copy++)
 		if (err[copy] != 0)
 			damage_say_map(&check->say, space, node->place[copy], err[1 - copy] != 0,
@@ -83,7 +94,7 @@ static void check_maps(struct check *check)
 		struct pager_space *space = &check->store->pager->spaces[s];
 
 		for (unsigned l = 0; l < PAGER_LEVELS; l++)
-			for (size_t i = 0; i < space->levels[l].n; i++)
+			for (size_t i = 0; check->err == 0 && i < space->levels[l].n; i++)
 				check_map_page(check, (enum format_space)s, l, i);
 	}
 }
@@ -98,7 +109,7 @@ static void check_pages(struct check *check)
 	for (int s = 0; s < FORMAT_SPACES; s++) {
 		uint32_t pages = atomic_load(&pager->spaces[s].pages);
 
-		for (uint32_t i = 0; i < pages; i++)
+		for (uint32_t i = 0; check->err == 0 && i < pages; i++)
 			check_page(check, (enum format_space)s, i);
 	}
 }
@@ -118,7 +129,7 @@ static void check_free_list(struct check *check)
 	int err = freelist_read(check->store->io, check->store->head.uuid, &check->store->slot,
 				NULL, check_extent, check);
 
-	if (err != 0)
+	if (err != 0 && !ran_out(check, err))
 		damage_say(
 			&check->say, true,
 			"the free list is wrong (%s); the next mount rebuilds it from the page map",
@@ -133,6 +144,8 @@ static void check_tables(struct check *check)
 
 	epoch_enter(store->epoch);
 	err = ids_check(&store->ids, &entries);
+	if (ran_out(check, err))
+		goto out;
 	if (err != 0 && check->tables_bad)
 		entries = store->slots.live; /* the damaged page was named */
 	else if (err != 0)
@@ -145,10 +158,11 @@ static void check_tables(struct check *check)
 			   " live slots",
 			   entries, (uint64_t)store->slots.live);
 	err = slots_check(&store->slots);
-	if (err != 0)
+	if (err != 0 && !ran_out(check, err))
 		damage_say(&check->say, true, "the slot table is inconsistent (%s)", err_str(err));
-	epoch_leave(store->epoch);
 	check->report->vectors = entries;
+out:
+	epoch_leave(store->epoch);
 }
 
 static void check_value(struct check *check, uint32_t slot)
@@ -161,9 +175,11 @@ static void check_value(struct check *check, uint32_t slot)
 
 	epoch_enter(store->epoch);
 	err = slots_get(&store->slots, slot, &table);
-	if (err != 0 || table.state != STORE_SLOT_LIVE)
+	if (ran_out(check, err) || err != 0 || table.state != STORE_SLOT_LIVE)
 		goto out;
 	err = store_slot_entry(store, slot, &entry);
+	if (ran_out(check, err))
+		goto out;
 	if (err != 0 && check->tables_bad)
 		check->nameless++;
 	else if (err != 0)
@@ -179,8 +195,8 @@ static void check_value(struct check *check, uint32_t slot)
 		goto out;
 	}
 	/* a page that fails was reported with its ids by check_pages */
-	if (slots_value(&store->slots, slot, STORE_HINT_SCAN, &value) == 0 &&
-	    check->judge.value_bad != NULL &&
+	err = slots_value(&store->slots, slot, STORE_HINT_SCAN, &value);
+	if (!ran_out(check, err) && err == 0 && check->judge.value_bad != NULL &&
 	    check->judge.value_bad(check->ctx, value, store->slots.value_size))
 		damage_say(
 			&check->say, true,
@@ -198,7 +214,7 @@ static void check_values(struct check *check)
 	check->done = 0;
 	check->total = count;
 	show_progress(check, "vectors");
-	for (uint32_t slot = 0; slot < count; slot++) {
+	for (uint32_t slot = 0; check->err == 0 && slot < count; slot++) {
 		check_value(check, slot);
 		check->done++;
 		show_progress(check, "vectors");
@@ -217,11 +233,15 @@ static void check_opening(struct check *check, const struct store_open_report *r
 	struct head head;
 	bool bad = false;
 	unsigned n;
+	int err;
 
 	check->report->log_records = log->records;
 	if (log->verdict == WAL_DAMAGED)
 		damage_say_log(&check->say, check->store->io->ops->name(check->store->io), log);
-	if (head_read(check->store->io, &head, slots, &n, &bad, NULL) == 0 && bad)
+	err = head_read(check->store->io, &head, slots, &n, &bad, NULL);
+	if (ran_out(check, err))
+		return;
+	if (err == 0 && bad)
 		damage_say(
 			&check->say, true,
 			head.slot_unreadable ?
@@ -293,10 +313,16 @@ int store_check(struct store_io *io, const struct store_judge *judge, store_find
 	}
 	check_opening(&check, &report, &log);
 	check_maps(&check);
-	check_pages(&check);
-	check_free_list(&check);
-	check_tables(&check);
-	check_values(&check);
+	if (check.err == 0)
+		check_pages(&check);
+	if (check.err == 0)
+		check_free_list(&check);
+	if (check.err == 0)
+		check_tables(&check);
+	if (check.err == 0)
+		check_values(&check);
+	if (check.err != 0)
+		err = err_set(msg, check.err, "%s", ERR_NOMEM_SENTENCE);
 out:
 	report_out->damages = check.say.damages;
 	report_out->remarks = check.say.remarks;

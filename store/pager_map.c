@@ -282,7 +282,7 @@ static int read_node(struct pager *pager, enum format_space name, unsigned level
 		return 0;
 	second = pager_read_place(pager, node->place[1], node->checksum, seed, bytes);
 	node->dirty = second == 0;
-	return second == 0 ? 0 : err;
+	return second == 0 || second == ERR_NOMEM ? second : err;
 }
 
 static int load_leaf(struct pager *pager, enum format_space name, size_t index,

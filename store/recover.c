@@ -166,7 +166,8 @@ static int load_best(struct store *store, struct store_open_report *report,
 		if (err != ERR_DAMAGED && err != ERR_IO)
 			break;
 	}
-	if (msg != NULL)
+	/* the first one's sentence, unless it is for another reason that the other one does not serve */
+	if (msg != NULL && (err == ERR_DAMAGED || err == ERR_IO || msg->text[0] == '\0'))
 		*msg = first;
 	return err;
 }

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "store/base.h"
+#include "store/mem.h"
 #include "store/page.h"
 #include "store/store.h"
 #include "store/store_private.h"
@@ -283,6 +285,85 @@ static void test_refused(void **state)
 	io_mem_free(medium);
 }
 
+/* --- no memory --- */
+
+static uint64_t countdown;
+
+static bool runs_out(void *ctx)
+{
+	(void)ctx;
+	return countdown > 0 && --countdown == 0;
+}
+
+static int read_runs_out(void *ctx, const char *call, uint64_t nth)
+{
+	(void)nth;
+	return strcmp(call, "read") == 0 && runs_out(ctx) ? ERR_NOMEM : 0;
+}
+
+/* One of both copies of a map page. */
+static void spoil_map_copy(struct io_mem *medium)
+{
+	struct store_io *io = io_mem_attach(medium);
+	struct head_slot slots[2];
+	struct head head;
+	struct place at;
+	unsigned n;
+	size_t len;
+	bool bad;
+
+	assert_int_equal(io->ops->open(io, false, NULL), 0);
+	assert_int_equal(head_read(io, &head, slots, &n, &bad, NULL), 0);
+	io->ops->close(io);
+	assert_true(place_unpack(get_u64(slots[0].roots[FORMAT_SPACE_BUCKET].top.place[0]), &at));
+	io_mem_head(medium, &len)[at.block * FORMAT_BLOCK + 100] ^= 1;
+}
+
+/* The check could not run, or finds what is there: that memory was short is no finding. */
+static void expect_no_finding(struct io_mem *medium, bool in_reads)
+{
+	static struct findings usual, found;
+	struct store_check_report report;
+	uint64_t nth = 0;
+	unsigned stopped = 0;
+
+	assert_int_equal(check(medium, &usual, &report), 0);
+	do {
+		struct store_io *io = io_mem_attach(medium);
+		int err;
+
+		countdown = ++nth;
+		if (in_reads)
+			io_mem_set_fault(medium, read_runs_out, NULL);
+		else
+			mem_set_fault(runs_out, NULL);
+		err = check_io(io, &found, &report);
+		io_mem_set_fault(medium, NULL, NULL);
+		mem_set_fault(NULL, NULL);
+		if (err == 0 ? strcmp(found.all, usual.all) != 0 : found.damages > usual.damages)
+			fail_msg("call %u: %s", (unsigned)nth, found.all);
+		if (err != 0)
+			assert_int_equal(err, ERR_NOMEM);
+		stopped += err != 0;
+	} while (countdown == 0);
+	print_message("%u of %u: could not run\n", stopped, (unsigned)nth - 1);
+	assert_true(stopped > 5);
+}
+
+static void test_no_memory(void **state)
+{
+	(void)state;
+	for (int variant = 0; variant < 3; variant++) {
+		struct io_mem *medium = make(variant > 0);
+
+		if (variant == 2)
+			spoil_map_copy(medium);
+		expect_no_finding(medium, false);
+		expect_no_finding(medium, true);
+		io_mem_free(medium);
+	}
+}
+
 static void test_cannot_run(void **state)
 {
 	struct io_mem *medium = io_mem_new(1);
@@ -305,6 +386,7 @@ int main(void)
 		cmocka_unit_test(test_slot_and_length), cmocka_unit_test(test_log),
 		cmocka_unit_test(test_bad_value),	cmocka_unit_test(test_bad_id),
 		cmocka_unit_test(test_refused),		cmocka_unit_test(test_cannot_run),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

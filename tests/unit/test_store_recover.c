@@ -486,21 +486,25 @@ static bool fail_allocation(void *ctx)
 	return allocations++ == fail_at;
 }
 
-static void test_each_allocation(void **state)
+static void each_allocation(bool older)
 {
-	(void)state;
 	for (fail_at = 0;; fail_at++) {
 		struct store_fixture f;
 		int err;
 
 		recover_world_build(&f);
+		if (older)
+			recover_world_spoil_map(&f);
 		f.io = io_mem_attach(f.medium);
 		allocations = 0;
 		mem_set_fault(fail_allocation, NULL);
 		err = store_open(f.io, &f.opts, &f.store, &f.report, &f.msg);
 		mem_set_fault(NULL, NULL);
 		if (err != 0) {
+			assert_int_equal(err, ERR_NOMEM);
 			assert_string_not_equal(f.msg.text, "");
+			/* what was wrong with the newest slot is not the reason */
+			assert_null(strstr(f.msg.text, "checksum"));
 			store_fixture_crash(&f);
 			store_fixture_open(&f);
 		}
@@ -510,6 +514,13 @@ static void test_each_allocation(void **state)
 			break;
 	}
 	assert_true(fail_at > 20);
+}
+
+static void test_each_allocation(void **state)
+{
+	(void)state;
+	each_allocation(false);
+	each_allocation(true);
 }
 
 int main(void)
