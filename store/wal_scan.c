@@ -223,6 +223,9 @@ static int walk_records(struct scan *scan, size_t i)
 		valid = wal_format_get_record(bytes, available, &segment->header, &found);
 		if (valid && !scan->started && found.record.lsn >= segment->limit)
 			return 0;
+		/* what a later writer left of it is not needed */
+		if (!valid && !scan->started && segment->limit <= needed(scan))
+			return 0;
 		if (!valid || !continues(scan, segment, &found, offset == FORMAT_RECORDS_AT)) {
 			stop_at(scan, i, offset, false);
 			return 0;

@@ -514,6 +514,32 @@ static void test_chain_of_segments(void **state)
 	wal_model_release(&a);
 }
 
+/* Nor does it hold anything that is needed: then it is all the same what stands in it. */
+static void test_unsealed_first_is_void(void **state)
+{
+	struct wal_scan_opts opts;
+	struct wal_report report;
+	struct wal_model model;
+	size_t len;
+
+	(void)state;
+	wal_model_init(&model, SEED + 21, WAL_LOG);
+	for (unsigned i = 0; i < 5; i++)
+		wal_model_append(&model, 100);
+	wal_model_turn_unsealed(&model);
+	wal_model_append(&model, 100);
+	io_mem_segment(model.medium, 2, &len)[model.records[5].offset + 70] ^= 1;
+	opts = wal_model_scan_opts(&model, model.io, 1);
+	assert_int_equal(wal_model_scan(&model, &opts, NULL, &report), WAL_TORN_TAIL);
+	wal_model_restart(&model, &report);
+	wal_report_release(&report);
+	wal_model_append(&model, 100);
+	assert_int_equal(scan_from(&model, 1, 0, 6), WAL_ENDS_WELL);
+	assert_int_equal(scan_from(&model, 2, 5, 1), WAL_ENDS_WELL);
+	assert_int_equal(scan_from(&model, 2, 4, 0), WAL_DAMAGED);
+	wal_model_release(&model);
+}
+
 static void test_no_segments(void **state)
 {
 	struct wal_scan_opts opts;
@@ -575,6 +601,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flips),
+		cmocka_unit_test(test_unsealed_first_is_void),
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_boot_id),
 		cmocka_unit_test(test_proof),
