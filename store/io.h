@@ -107,6 +107,8 @@ struct store_io_ops {
 	/* Reads up to len bytes; *got_out is less than len only at the end of the segment. */
 	int (*log_read)(struct store_io *io, uint64_t seq, uint64_t offset, void *buf, size_t len,
 			size_t *got_out);
+	/* As forget, for all of a segment. NULL where nothing is kept. */
+	void (*log_forget)(struct store_io *io, uint64_t seq);
 	/* Writes at an explicit offset; repeating it with the same bytes harms nothing. */
 	int (*log_write)(struct store_io *io, uint64_t seq, uint64_t offset, const void *buf,
 			 size_t len);

@@ -318,6 +318,7 @@ static const struct store_io_ops io_posix_ops = {
 	.log_list = io_posix_log_list,
 	.log_size = io_posix_log_size,
 	.log_read = io_posix_log_read,
+	.log_forget = io_posix_log_forget,
 	.log_write = io_posix_log_write,
 	.log_reserve = io_posix_log_reserve,
 	.log_sync = io_posix_log_sync,

@@ -98,6 +98,7 @@ int io_posix_log_list(struct store_io *io, uint64_t **seqs_out, size_t *n_out);
 int io_posix_log_size(struct store_io *io, uint64_t seq, uint64_t *bytes_out);
 int io_posix_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *buf, size_t len,
 		      size_t *got_out);
+void io_posix_log_forget(struct store_io *io, uint64_t seq);
 int io_posix_log_write(struct store_io *io, uint64_t seq, uint64_t offset, const void *buf,
 		       size_t len);
 int io_posix_log_reserve(struct store_io *io, uint64_t seq, uint64_t bytes);

@@ -15,6 +15,7 @@
  */
 #include "store/io_posix.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,6 +317,18 @@ int io_posix_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *
 	ret = io_posix_read_at(segment->fd, offset, buf, len, got_out);
 	unpin(&p->logs, segment, false);
 	return ret;
+}
+
+void io_posix_log_forget(struct store_io *io, uint64_t seq)
+{
+	struct io_posix *p = posix_of(io);
+	struct io_posix_segment *segment;
+
+	if (pin(p, seq, &segment) != 0)
+		return;
+	/* pages that are not written back yet stay, as they should */
+	(void)posix_fadvise(segment->fd, 0, 0, POSIX_FADV_DONTNEED);
+	unpin(&p->logs, segment, false);
 }
 
 static int pin_to_write(struct io_posix *p, uint64_t seq, struct io_posix_segment **segment_out)

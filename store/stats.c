@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/mem.h"
 #include "store/store_private.h"
 
 static void cache_stats(struct store *store, struct store_stats *out)
@@ -121,11 +122,17 @@ void store_get_stats(struct store *store, struct store_stats *stats_out)
 
 void store_read_afresh(struct store_io *io)
 {
-	uint64_t size = 0;
+	uint64_t size = 0, *seqs = NULL;
+	size_t n = 0;
 
 	/* in one piece, so that reading ahead goes on as ever */
 	if (io->ops->forget != NULL && io->ops->size(io, &size) == 0)
 		io->ops->forget(io, 0, size);
+	/* a log that cannot be listed is a finding of who reads it */
+	if (io->ops->log_forget != NULL && io->ops->log_list(io, &seqs, &n) == 0)
+		for (size_t i = 0; i < n; i++)
+			io->ops->log_forget(io, seqs[i]);
+	mem_free(seqs);
 }
 
 /* --- notices --- */

@@ -86,7 +86,7 @@ void store_on_thrashing(void *ctx, double rate);
 /* An empty shell, to be filled by recover_load; freed by store_abandon. NULL: out of memory. */
 struct store *store_new(struct store_io *io, const struct store_opts *opts);
 
-/* Has all that is read from the head from now on come from the disk itself, as far as it can be had. */
+/* Has all that is read from head and log from now on come from the disk itself, as far as it can be had. */
 void store_read_afresh(struct store_io *io);
 
 /* --- replay.c --- */

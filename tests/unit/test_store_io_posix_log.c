@@ -96,6 +96,9 @@ static void test_log(void **state)
 	assert_int_equal(io->ops->log_read(io, 5, 100, back, sizeof(back), &got), 0);
 	assert_int_equal(got, 0);
 	assert_int_equal(io->ops->log_read(io, 6, 0, back, sizeof(back), &got), ERR_ABSENT);
+	io->ops->log_forget(io, 5);
+	io->ops->log_forget(io, 6); /* there is none */
+	assert_int_equal(io->ops->log_read(io, 5, 0, back, sizeof(back), &got), 0);
 	assert_int_equal(io->ops->log_write(io, 6, 0, "x", 1), ERR_ABSENT);
 	assert_int_equal(io->ops->log_sync(io, 6), ERR_ABSENT);
 	assert_int_equal(io->ops->log_size(io, 6, &size), ERR_ABSENT);

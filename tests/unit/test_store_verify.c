@@ -262,6 +262,64 @@ static void test_log(void **state)
 	unmake(&f);
 }
 
+/* A kernel that keeps a segment as it was written, while it changes on the disk. */
+static struct {
+	const struct store_io_ops *below;
+	struct store_io_ops ops;
+	uint64_t seq;
+	uint8_t *kept;
+	size_t len;
+} kernel;
+
+static int kept_log_read(struct store_io *io, uint64_t seq, uint64_t offset, void *buf, size_t len,
+			 size_t *got_out)
+{
+	if (seq != kernel.seq)
+		return kernel.below->log_read(io, seq, offset, buf, len, got_out);
+	*got_out = 0;
+	if (offset < kernel.len)
+		*got_out = len < kernel.len - offset ? len : kernel.len - (size_t)offset;
+	if (*got_out > 0)
+		memcpy(buf, kernel.kept + offset, *got_out);
+	return 0;
+}
+
+static void forget_log(struct store_io *io, uint64_t seq)
+{
+	(void)io;
+	if (seq == kernel.seq)
+		kernel.seq = 0;
+}
+
+/* What the kernel still has does not hide what the disk holds. */
+static void test_log_in_page_cache(void **state)
+{
+	struct wal_stats stats;
+	struct fixture f;
+	uint8_t *bytes;
+
+	(void)state;
+	make(&f);
+	for (uint32_t id = 20; id < 40; id++)
+		picture_put(f.store, id, 3.0f);
+	wal_get_stats(f.store->wal, &stats);
+	bytes = io_mem_segment(f.medium, stats.current_seq, &kernel.len);
+	kernel.kept = malloc(kernel.len);
+	assert_non_null(kernel.kept);
+	memcpy(kernel.kept, bytes, kernel.len);
+	kernel.seq = stats.current_seq;
+	kernel.below = f.io->ops;
+	kernel.ops = *f.io->ops;
+	kernel.ops.log_read = kept_log_read;
+	kernel.ops.log_forget = forget_log;
+	f.io->ops = &kernel.ops;
+	bytes[8192 + 600] ^= 1;
+	finds(f.store, "echo checkpoint > status/control");
+	f.io->ops = kernel.below;
+	free(kernel.kept);
+	unmake(&f);
+}
+
 static void test_judge_and_cancel(void **state)
 {
 	struct store_verify_report report;
@@ -409,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_each_page),
 		cmocka_unit_test(test_map_pages),
 		cmocka_unit_test(test_slots_and_free_list),
+		cmocka_unit_test(test_log_in_page_cache),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_judge_and_cancel),
 		cmocka_unit_test(test_slots_against_ids),
