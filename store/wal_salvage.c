@@ -362,6 +362,24 @@ struct walk {
 	uint64_t last; /* LSN of the last good record, void ones apart */
 };
 
+/* Whether a segment has nothing but zeros from an offset to its end. */
+static int is_zero_to_end(struct wal_salvage *salvage, uint64_t size, uint64_t offset,
+			  bool *zero_out)
+{
+	*zero_out = true;
+	while (*zero_out && offset < size) {
+		const uint8_t *bytes = NULL;
+		size_t available = 0;
+		int err = wal_read_at(&salvage->window, offset, &bytes, &available);
+
+		if (err != 0 || available == 0)
+			return err;
+		*zero_out = all_zero(bytes, available);
+		offset += available;
+	}
+	return 0;
+}
+
 /* Steps over a bad place to the next record, *offset, if there is one. */
 static int step_over(struct wal_salvage *salvage, size_t i, struct walk *walk, uint64_t *offset,
 		     struct wal_record *record, bool *found)
@@ -373,6 +391,9 @@ static int step_over(struct wal_salvage *salvage, size_t i, struct walk *walk, u
 	*offset = from + 8;
 	if (err == 0)
 		err = find_record(salvage, i, offset, record, found);
+	/* so far as it was seen at once it is */
+	if (err == 0 && hole.empty && !*found)
+		err = is_zero_to_end(salvage, size, from, &hole.empty);
 	if (err != 0)
 		return err;
 	hole.at_end = !*found;

@@ -351,6 +351,30 @@ static void test_small_gap(void **state)
 	wal_model_release(&model);
 }
 
+/* Zeros as far as is read at once, and then something that was written: no end of the log. */
+static void test_zeros_and_more(void **state)
+{
+	(void)state;
+	for (int more = 0; more < 2; more++) {
+		struct wal_given given = {0};
+		struct wal_scan_opts opts;
+		struct wal_model model;
+		size_t len;
+
+		wal_given_make_log(&model, SEED + 30, 1, 4, 50);
+		assert_non_null(io_mem_segment(model.medium, 1, &len));
+		assert_int_equal(io_mem_resize_segment(model.medium, 1, len + (3u << 20)), 0);
+		if (more)
+			io_mem_segment(model.medium, 1, &len)[len - 100] = 1;
+		opts = wal_model_scan_opts(&model, model.io, 0);
+		assert_int_equal(wal_given_walk(&model, &opts, &given, NULL), 0);
+		assert_int_equal(given.n_holes, 1);
+		assert_true(given.holes[0].at_end);
+		assert_int_equal(given.holes[0].empty, !more);
+		wal_model_release(&model);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,7 +383,7 @@ int main(void)
 		cmocka_unit_test(test_void_records),	   cmocka_unit_test(test_every_field),
 		cmocka_unit_test(test_last_of_segment),	   cmocka_unit_test(test_epoch_lost),
 		cmocka_unit_test(test_refused_block),	   cmocka_unit_test(test_holes),
-		cmocka_unit_test(test_small_gap),
+		cmocka_unit_test(test_zeros_and_more),	   cmocka_unit_test(test_small_gap),
 	};
 
 	printf("seed %u\n", SEED);
