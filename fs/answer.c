@@ -8,6 +8,7 @@
 
 #include "fs/attr.h"
 #include "fs/handle.h"
+#include "fs/links.h"
 #include "store/mem.h"
 
 #define DOUBLING_BYTES (1u << 20)
@@ -97,13 +98,13 @@ struct piece {
 };
 
 struct gathering {
-	struct buffered *buffered;
+	struct fs *fs;
 	const struct answer_batch *batch;
 	enum query_format format;
 	struct piece *pieces; /* at the first of the queries that a piece is about; owned */
 	size_t before;	      /* bytes of text that the batch has already */
 	pthread_mutex_t lock;
-	size_t held;	    /* guarded by lock; bytes of all pieces, counted in buffered */
+	size_t held;	    /* guarded by lock; bytes of all pieces, counted in fs->buffered */
 	struct err_msg msg; /* guarded by lock; why a piece was refused */
 };
 
@@ -119,8 +120,8 @@ static int count_piece(struct gathering *gathering, size_t len)
 			     "neighbours",
 			     HANDLE_BYTES_MAX >> 20);
 	else
-		rc = buffered_change(gathering->buffered, &gathering->held, gathering->held + len,
-				     false, &gathering->msg);
+		rc = links_reserve(gathering->fs, &gathering->held, gathering->held + len, false,
+				   &gathering->msg);
 	pthread_mutex_unlock(&gathering->lock);
 	return rc;
 }
@@ -177,7 +178,7 @@ static void release_pieces(struct gathering *gathering, size_t n)
 	for (size_t i = 0; i < n; i++)
 		mem_free(gathering->pieces[i].text);
 	mem_free(gathering->pieces);
-	(void)buffered_change(gathering->buffered, &gathering->held, 0, false, NULL);
+	(void)buffered_change(&gathering->fs->buffered, &gathering->held, 0, false, NULL);
 	pthread_mutex_destroy(&gathering->lock);
 }
 
@@ -197,10 +198,8 @@ int answer_vectors(struct fs *fs, const struct answer_batch *batch, struct call 
 		   struct answer_text *text)
 {
 	const struct query_spec *spec = spec_of(batch->node);
-	struct gathering gathering = {.buffered = &fs->buffered,
-				      .batch = batch,
-				      .format = spec->format,
-				      .before = text->len};
+	struct gathering gathering = {
+		.fs = fs, .batch = batch, .format = spec->format, .before = text->len};
 	struct ann_query query = spec->ann;
 	uint64_t start = fs->io->ops->now_ns(fs->io, STORE_CLOCK_MONOTONIC);
 	size_t n = 0;

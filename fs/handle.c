@@ -10,6 +10,7 @@
 #include "fs/answer.h"
 #include "fs/attr.h"
 #include "fs/dir.h"
+#include "fs/links.h"
 #include "fs/notify.h"
 #include "store/mem.h"
 
@@ -28,7 +29,7 @@ int handle_reserve(struct fs *fs, struct handle *handle, size_t bytes, struct er
 	if (bytes > HANDLE_BYTES_MAX && bytes > handle->reserved)
 		return err_set(msg, ERR_TOO_BIG, "more than %llu MiB in one open file",
 			       HANDLE_BYTES_MAX >> 20);
-	return buffered_change(&fs->buffered, &handle->reserved, bytes, tells(handle->node), msg);
+	return links_reserve(fs, &handle->reserved, bytes, tells(handle->node), msg);
 }
 
 int handle_grow(struct fs *fs, struct handle *handle, uint8_t **bytes, size_t *cap_out, size_t cap,

@@ -75,10 +75,13 @@ void links_recent_free(struct links_recent *recent)
 	mem_free(recent);
 }
 
-static void drop_recent(struct links_recent *recent)
+static void drop_recent(struct fs *fs)
 {
+	struct links_recent *recent = fs->links;
 	struct links *all[RECENT];
 
+	if (recent == NULL)
+		return;
 	pthread_mutex_lock(&recent->lock);
 	for (size_t i = 0; i < RECENT; i++) {
 		all[i] = recent->all[i].links;
@@ -89,6 +92,14 @@ static void drop_recent(struct links_recent *recent)
 	pthread_mutex_unlock(&recent->lock);
 	for (size_t i = 0; i < RECENT; i++)
 		links_release(all[i]);
+}
+
+int links_reserve(struct fs *fs, size_t *held, size_t bytes, bool tells, struct err_msg *msg)
+{
+	if (buffered_change(&fs->buffered, held, bytes, tells, NULL) == 0)
+		return 0;
+	drop_recent(fs);
+	return buffered_change(&fs->buffered, held, bytes, tells, msg);
 }
 
 static uint64_t now(const struct fs *fs)
@@ -169,17 +180,6 @@ static int cut(struct links *links, size_t len)
 	return 0;
 }
 
-/* Counts an answer like the content of an open file. Those kept for nobody make room. */
-static int count(struct fs *fs, struct links *links, size_t bytes, struct call *call)
-{
-	int rc = buffered_change(&fs->buffered, &links->held, bytes, false, &call->msg);
-
-	if (rc == 0)
-		return 0;
-	drop_recent(fs->links);
-	return buffered_change(&fs->buffered, &links->held, bytes, false, &call->msg);
-}
-
 int links_open(struct fs *fs, const struct node *folder, struct call *call,
 	       struct links **links_out)
 {
@@ -206,7 +206,8 @@ int links_open(struct fs *fs, const struct node *folder, struct call *call,
 			     "%zu links are too many for a folder: it has at most %u", links->n,
 			     LINKS_MAX);
 	if (rc == 0)
-		rc = count(fs, links, len + (links->n + 1) * sizeof(*links->at), call);
+		rc = links_reserve(fs, &links->held, len + (links->n + 1) * sizeof(*links->at),
+				   false, &call->msg);
 out:
 	if (rc != 0) {
 		links_release(links);

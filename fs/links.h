@@ -26,6 +26,8 @@ struct links_recent;
 /* The answers searched last. Free after the last request; accepts NULL. */
 int links_recent_new(struct links_recent **recent_out);
 void links_recent_free(struct links_recent *recent);
+/* As buffered_change. Answers that are kept though nobody has them open make room. */
+int links_reserve(struct fs *fs, size_t *held, size_t bytes, bool tells, struct err_msg *msg);
 
 /* Whether a node below /query is a folder of links. */
 bool links_is_folder(const struct node *node);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "fs/handle.h"
 #include "store/mem.h"
 #include "tests/support/ann_fixture.h"
 
@@ -219,6 +220,30 @@ static void one_folder_often(void **state)
 	assert_int_equal(find("001-new", &found), ERR_ABSENT);
 }
 
+/* What is kept of folders that nobody has open is no reason to refuse an open file its memory. */
+static void they_make_room(void **state)
+{
+	const size_t wanted = 2 * BUFFERED_SMALL;
+	struct handle handle = {.kind = HANDLE_TEXT, .node = &spec_node};
+	struct err_msg msg = {""};
+	struct call call = {0};
+	struct links *links = NULL;
+	uint64_t others;
+
+	(void)state;
+	assert_int_equal(links_open(&fs, &folder, &call, &links), 0);
+	links_release(links);
+	assert_true(fs.buffered.bytes > 0);
+	others = BUFFERED_MAX - wanted;
+	fs.buffered.bytes += others;
+	assert_int_equal(handle_reserve(&fs, &handle, wanted, &msg), 0);
+	assert_int_equal(fs.buffered.bytes, BUFFERED_MAX);
+	assert_int_equal(handle_reserve(&fs, &handle, wanted + 1, &msg), ERR_NOMEM);
+	assert_non_null(strstr(msg.text, "close some"));
+	assert_int_equal(handle_reserve(&fs, &handle, 0, &msg), 0);
+	fs.buffered.bytes -= others;
+}
+
 static void numbers_tell_links_apart(void **state)
 {
 	struct node other = folder;
@@ -253,6 +278,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(listing_makes_it_new, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_folders, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_folder_often, setup, teardown),
+		cmocka_unit_test_setup_teardown(they_make_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(numbers_tell_links_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(other_formats_are_no_folders, setup, teardown),
 	};
