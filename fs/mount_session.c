@@ -194,16 +194,27 @@ static void *watch_signals(void *argument)
 	return NULL;
 }
 
-/*
- * Enough threads that some are free while searches keep all cores busy. A batch may have two: that
- * which searches what was written, and the one that waits with the next request.
- */
-static unsigned loop_threads(void)
+#define LONG_REQUESTS 64u /* that leave others a thread */
+
+/* Threads that are kept: some are free while short searches keep all cores busy. */
+static unsigned idle_threads(void)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return cores > 1 ? 4 * (unsigned)cores + 2 : 6;
 }
+
+#if FUSE_VERSION >= 312
+/*
+ * A long search keeps its thread, and a batch may have two: that which searches what was written, and
+ * the one that waits with the next request. Were there no thread left, nobody else would be answered,
+ * and not even an interruption be heard.
+ */
+static unsigned most_threads(void)
+{
+	return idle_threads() + LONG_REQUESTS;
+}
+#endif
 
 /* libfuse before 3.12 has no bound on the threads it starts, and only keeps so many of them. */
 static int loop_threaded(struct fuse_session *session, bool clone_fd)
@@ -215,15 +226,15 @@ static int loop_threaded(struct fuse_session *session, bool clone_fd)
 	if (config == NULL)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(config, clone_fd ? 1 : 0);
-	fuse_loop_cfg_set_max_threads(config, loop_threads());
-	fuse_loop_cfg_set_idle_threads(config, loop_threads());
+	fuse_loop_cfg_set_max_threads(config, most_threads());
+	fuse_loop_cfg_set_idle_threads(config, idle_threads());
 	rc = fuse_session_loop_mt(session, config);
 	fuse_loop_cfg_destroy(config);
 	return rc;
 #else
 	struct fuse_loop_config config = {
 		.clone_fd = clone_fd ? 1 : 0,
-		.max_idle_threads = loop_threads(),
+		.max_idle_threads = idle_threads(),
 	};
 
 	return fuse_session_loop_mt(session, &config);

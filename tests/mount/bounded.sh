@@ -144,6 +144,26 @@ writing='for (my $i = 0; ; $i++) {
 	open(my $f, ">", "$ARGV[0]/w" . $i % 50) or die $!; print $f pack("f<*", ($i) x 16); close($f) }'
 stopped "one stopped in the middle of writing" perl -e "$writing" "$M/vectors"
 stopped "one stopped in the middle of a listing" bash -c "while ls -l '$M/vectors'; do :; done >/dev/null"
+
+# --- many long searches at once ---
+
+# shellcheck disable=SC2016
+perl -e 'print pack("f<*", map { rand } 1 .. 16) x 20000' >"$scratch/long"
+ok "a long question" cp "$scratch/long" "$M/query/200,exact,max=0/long"
+background=()
+for ((i = 0; i < 4 * $(nproc) + 6; i++)); do
+	cat "$M/query/200,exact,max=0/long" &
+	background+=($!)
+done 2>"$scratch/long.errors"
+sleep 1
+ok "others are answered beside $i of them" others
+kill -0 "${background[0]}" 2>/dev/null || fail "they are long enough to be in the way"
+sleep 1
+kill -KILL "${background[@]}"
+begin=$(date +%s)
+wait "${background[@]}" 2>/dev/null
+ok "they end when they are killed" test $(($(date +%s) - begin)) -le 10
+background=()
 ok "unmount" unmount_store "$M"
 
 # --- writers without end, of large vectors, as a search costs little beside few of them ---
