@@ -44,6 +44,7 @@ struct ann {
 	struct indexer *indexer; /* NULL until ready */
 	pthread_mutex_t contexts_lock;
 	struct find_context *contexts;			  /* free ones; guarded by contexts_lock */
+	size_t n_contexts;				  /* of them; guarded by contexts_lock */
 	_Atomic uint64_t queries, exact_queries, scanned; /* counters */
 };
 

@@ -1,7 +1,7 @@
 /*
  * find_context.c - makes, keeps and frees the working memory of searches.
  *
- * Contexts are as many as searches ever ran at once. They grow to what the widest search needed; one
+ * Those kept are as many as searches can run on all cores, and some that wait. They grow to what the widest search needed; one
  * that grew beyond KEEP_BYTES, by very many neighbours as near as each other say, is not kept.
  */
 #include "ann/find_context.h"
@@ -12,6 +12,7 @@
 #include "store/mem.h"
 
 #define KEEP_BYTES (8u << 20) /* of what depends on the query; k = 10000 needs 4 MiB */
+#define KEEP_A_THREAD 4u      /* contexts that are kept for each thread of the collection */
 
 static void free_context(struct find_context *ctx)
 {
@@ -59,8 +60,10 @@ int find_context_take(struct ann *ann, struct find_context **ctx_out)
 
 	pthread_mutex_lock(&ann->contexts_lock);
 	ctx = ann->contexts;
-	if (ctx != NULL)
+	if (ctx != NULL) {
 		ann->contexts = ctx->next;
+		ann->n_contexts--;
+	}
 	pthread_mutex_unlock(&ann->contexts_lock);
 	if (ctx == NULL)
 		return new_context(ann, ctx_out);
@@ -81,14 +84,18 @@ size_t find_context_bytes(const struct find_context *ctx)
 
 void find_context_give(struct ann *ann, struct find_context *ctx)
 {
-	if (find_context_bytes(ctx) > KEEP_BYTES) {
-		free_context(ctx);
-		return;
-	}
+	bool keep = find_context_bytes(ctx) <= KEEP_BYTES;
+
 	pthread_mutex_lock(&ann->contexts_lock);
-	ctx->next = ann->contexts;
-	ann->contexts = ctx;
+	keep = keep && ann->n_contexts < KEEP_A_THREAD * ann->opts.threads;
+	if (keep) {
+		ctx->next = ann->contexts;
+		ann->contexts = ctx;
+		ann->n_contexts++;
+	}
 	pthread_mutex_unlock(&ann->contexts_lock);
+	if (!keep)
+		free_context(ctx);
 }
 
 void find_context_release(struct ann *ann)

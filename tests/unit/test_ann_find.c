@@ -388,14 +388,37 @@ static void test_memory_goes(void **state)
 	ann_fixture_free(&fixture);
 }
 
+/* After many searches at once the working memory of a few is kept. */
+static void test_few_are_kept(void **state)
+{
+	enum { AT_ONCE = 50 };
+	struct find_context *ctxs[AT_ONCE];
+	struct ann_fixture fixture;
+	size_t kept = 0;
+
+	(void)state;
+	put_equal(&fixture, 1);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < AT_ONCE; i++)
+			assert_int_equal(find_context_take(fixture.ann, &ctxs[i]), 0);
+		assert_null(fixture.ann->contexts);
+		for (unsigned i = 0; i < AT_ONCE; i++)
+			find_context_give(fixture.ann, ctxs[i]);
+	}
+	for (const struct find_context *ctx = fixture.ann->contexts; ctx != NULL; ctx = ctx->next)
+		kept++;
+	assert_int_equal(kept, 4);
+	ann_fixture_free(&fixture);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_damaged_vector),	 cmocka_unit_test(test_damaged_node),
-		cmocka_unit_test(test_failing_disk),	 cmocka_unit_test(test_short_graph),
-		cmocka_unit_test(test_pending),		 cmocka_unit_test(test_changed_meanwhile),
-		cmocka_unit_test(test_ended_anywhere),	 cmocka_unit_test(test_memory_goes),
-		cmocka_unit_test(test_linked_meanwhile),
+		cmocka_unit_test(test_damaged_vector), cmocka_unit_test(test_damaged_node),
+		cmocka_unit_test(test_failing_disk),   cmocka_unit_test(test_short_graph),
+		cmocka_unit_test(test_pending),	       cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_ended_anywhere), cmocka_unit_test(test_memory_goes),
+		cmocka_unit_test(test_few_are_kept),   cmocka_unit_test(test_linked_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
