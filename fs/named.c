@@ -2,7 +2,8 @@
  * named.c - a short array of questions, in the order in which they were created.
  *
  * Invariants: 1. all[0 ... count) is ordered by number; each of them has a reference of the table;
- * 2. bytes is the sum of the lengths of all that exist, also of those that are removed and in use.
+ * 2. bytes is the sum of the lengths of all contents that exist, also of those that are removed or
+ * replaced and in use. A content never changes.
  */
 #include "fs/named.h"
 
@@ -12,12 +13,17 @@
 #include "store/err.h"
 #include "store/mem.h"
 
+struct named_content {
+	uint32_t refs; /* guarded by the table's lock */
+	size_t len;
+	uint8_t bytes[]; /* aligned for float32 */
+};
+
 struct named {
 	uint64_t number;
 	uint32_t k;
-	uint32_t refs; /* guarded by the table's lock, as all that follows */
-	uint8_t *bytes;
-	size_t len;
+	uint32_t refs;		       /* guarded by the table's lock, as all that follows */
+	struct named_content *content; /* a reference; NULL: empty */
 	int64_t mtime_ns;
 	size_t name_len;
 	char name[FORMAT_ID_MAX + 1];
@@ -42,13 +48,21 @@ int named_table_new(struct named_table **table_out)
 	return 0;
 }
 
+/* Caller holds the lock, or is alone. Accepts NULL. */
+static void drop_content(struct named_table *table, struct named_content *content)
+{
+	if (content == NULL || --content->refs > 0)
+		return;
+	table->bytes -= content->len;
+	mem_free(content);
+}
+
 /* Caller holds the lock, or is alone. */
 static void drop(struct named_table *table, struct named *named)
 {
 	if (--named->refs > 0)
 		return;
-	table->bytes -= named->len;
-	mem_free(named->bytes);
+	drop_content(table, named->content);
 	mem_free(named);
 }
 
@@ -146,52 +160,81 @@ int named_remove(struct named_table *table, uint32_t k, const char *name, size_t
 	return rc;
 }
 
+/* The bytes of all contents once this one has lost a reference. Caller holds the lock. */
+static uint64_t bytes_without(const struct named_table *table, const struct named_content *content)
+{
+	return table->bytes - (content != NULL && content->refs == 1 ? content->len : 0);
+}
+
 int named_put(struct named_table *table, struct named *named, const void *bytes, size_t len,
 	      int64_t mtime_ns)
 {
-	uint8_t *copy = NULL, *old = NULL;
+	struct named_content *content = NULL;
 	int rc = 0;
 
 	if (len > NAMED_BYTES_MAX)
 		return ERR_TOO_BIG;
 	if (len > 0) {
-		copy = mem_alloc(len);
-		if (copy == NULL)
+		content = mem_alloc(sizeof(*content) + len);
+		if (content == NULL)
 			return ERR_NOMEM;
-		memcpy(copy, bytes, len);
+		content->refs = 1;
+		content->len = len;
+		memcpy(content->bytes, bytes, len);
 	}
 	pthread_mutex_lock(&table->lock);
-	if (table->bytes - named->len + len > NAMED_TOTAL_MAX) {
-		old = copy;
+	if (bytes_without(table, named->content) + len > NAMED_TOTAL_MAX) {
 		rc = ERR_FULL;
 	} else {
-		table->bytes += len - named->len;
-		old = named->bytes;
-		named->bytes = copy;
-		named->len = len;
+		drop_content(table, named->content);
+		table->bytes += len;
+		named->content = content;
 		named->mtime_ns = mtime_ns;
 	}
 	pthread_mutex_unlock(&table->lock);
-	mem_free(old);
+	if (rc != 0)
+		mem_free(content);
 	return rc;
+}
+
+struct named_content *named_share(struct named_table *table, const struct named *named,
+				  const uint8_t **bytes_out, size_t *len_out)
+{
+	struct named_content *content;
+
+	pthread_mutex_lock(&table->lock);
+	content = named->content;
+	if (content != NULL)
+		content->refs++;
+	pthread_mutex_unlock(&table->lock);
+	*bytes_out = content != NULL ? content->bytes : NULL;
+	*len_out = content != NULL ? content->len : 0;
+	return content;
+}
+
+void named_unshare(struct named_table *table, struct named_content *content)
+{
+	pthread_mutex_lock(&table->lock);
+	drop_content(table, content);
+	pthread_mutex_unlock(&table->lock);
 }
 
 int named_get(struct named_table *table, const struct named *named, uint8_t **bytes_out,
 	      size_t *len_out)
 {
+	const uint8_t *bytes = NULL;
+	struct named_content *content = named_share(table, named, &bytes, len_out);
 	int rc = 0;
 
 	*bytes_out = NULL;
-	pthread_mutex_lock(&table->lock);
-	*len_out = named->len;
-	if (named->len > 0) {
-		*bytes_out = mem_alloc(named->len);
-		if (*bytes_out != NULL)
-			memcpy(*bytes_out, named->bytes, named->len);
-		else
-			rc = ERR_NOMEM;
-	}
-	pthread_mutex_unlock(&table->lock);
+	if (content == NULL)
+		return 0;
+	*bytes_out = mem_alloc(*len_out);
+	if (*bytes_out != NULL)
+		memcpy(*bytes_out, bytes, *len_out);
+	else
+		rc = ERR_NOMEM;
+	named_unshare(table, content);
 	return rc;
 }
 

@@ -22,6 +22,7 @@
 
 struct named_table;
 struct named;
+struct named_content; /* bytes of a question as they were at some moment */
 
 int named_table_new(struct named_table **table_out);
 /* Nobody holds a reference any more. Accepts NULL. */
@@ -42,6 +43,13 @@ int named_put(struct named_table *table, struct named *named, const void *bytes,
 /* A copy (mem_free; NULL when it is empty). ERR_NOMEM. */
 int named_get(struct named_table *table, const struct named *named, uint8_t **bytes_out,
 	      size_t *len_out);
+/*
+ * The bytes themselves, as they are now and stay until named_unshare: a reference, which may outlive
+ * the question. NULL when it is empty.
+ */
+struct named_content *named_share(struct named_table *table, const struct named *named,
+				  const uint8_t **bytes_out, size_t *len_out);
+void named_unshare(struct named_table *table, struct named_content *content); /* accepts NULL */
 int64_t named_mtime(struct named_table *table, const struct named *named);
 void named_set_mtime(struct named_table *table, struct named *named, int64_t mtime_ns);
 

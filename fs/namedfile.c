@@ -138,17 +138,14 @@ static int answer(struct fs *fs, const struct node *node, const uint8_t *bytes, 
 static int answer_named(struct fs *fs, const struct node *node, const struct named *named,
 			struct call *call, char **text_out, size_t *len_out, bool *batch_out)
 {
-	uint8_t *bytes = NULL;
+	const uint8_t *bytes = NULL;
 	size_t len = 0;
-	int rc = named_get(fs->named, named, &bytes, &len);
+	struct named_content *content = named_share(fs->named, named, &bytes, &len);
+	int rc = answer(fs, node, bytes, len, call, text_out, len_out);
 
-	*text_out = NULL;
-	*len_out = 0;
-	if (rc == 0)
-		rc = answer(fs, node, bytes, len, call, text_out, len_out);
 	if (rc == 0 && batch_out != NULL)
 		*batch_out = len > answer_vector_size(fs, len);
-	mem_free(bytes);
+	named_unshare(fs->named, content);
 	return rc;
 }
 

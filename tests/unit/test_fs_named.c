@@ -164,6 +164,64 @@ static void without_memory_nothing_changes(void **state)
 	named_release(table, a);
 }
 
+/* Those who search one question at the same time need no memory for it, whatever becomes of it. */
+static void searches_share_it(void **state)
+{
+	struct named *a = create(1, "a");
+	struct named_content *first, *second;
+	const uint8_t *bytes = NULL, *again = NULL;
+	size_t len = 0;
+
+	(void)state;
+	assert_null(named_share(table, a, &bytes, &len));
+	assert_null(bytes);
+	assert_int_equal(len, 0);
+	named_unshare(table, NULL);
+	assert_int_equal(named_put(table, a, "one", 3, 0), 0);
+	mem_set_fault(always_fails, NULL);
+	first = named_share(table, a, &bytes, &len);
+	second = named_share(table, a, &again, &len);
+	mem_set_fault(NULL, NULL);
+	assert_ptr_equal(bytes, again);
+	assert_int_equal(len, 3);
+	assert_int_equal((uintptr_t)bytes % sizeof(float), 0);
+	assert_int_equal(named_put(table, a, "four", 4, 0), 0);
+	holds(a, "four");
+	named_unshare(table, first);
+	assert_int_equal(named_remove(table, 1, "a", 1), 0);
+	named_release(table, a);
+	assert_memory_equal(again, "one", 3);
+	named_unshare(table, second);
+}
+
+/* What was replaced counts as long as somebody searches it. */
+static void what_is_shared_counts(void **state)
+{
+	enum { LARGE = NAMED_BYTES_MAX };
+	const size_t all = NAMED_TOTAL_MAX / NAMED_BYTES_MAX;
+	uint8_t *zeros = calloc(1, LARGE);
+	struct named *named = NULL;
+	struct named_content *content;
+	const uint8_t *bytes = NULL;
+	char name[16];
+	size_t len;
+
+	(void)state;
+	assert_non_null(zeros);
+	for (size_t i = 0; i < all; i++) {
+		named_release(table, named);
+		snprintf(name, sizeof(name), "%zu", i);
+		named = create(1, name);
+		assert_int_equal(named_put(table, named, zeros, LARGE, 0), 0);
+	}
+	content = named_share(table, named, &bytes, &len);
+	assert_int_equal(named_put(table, named, zeros, 4, 0), ERR_FULL);
+	named_unshare(table, content);
+	assert_int_equal(named_put(table, named, zeros, LARGE, 0), 0);
+	named_release(table, named);
+	free(zeros);
+}
+
 /* A question for which there is no room in what all files may hold is not opened for changes. */
 static void what_has_no_room_is_not_loaded(void **state)
 {
@@ -269,6 +327,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(there_are_bounds, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory_nothing_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(searches_share_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_shared_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_has_no_room_is_not_loaded, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_goes_leaves_no_node, setup, teardown),
 	};
