@@ -158,10 +158,11 @@ done 2>"$scratch/long.errors"
 sleep 1
 ok "others are answered beside $i of them" others
 kill -0 "${background[0]}" 2>/dev/null || fail "they are long enough to be in the way"
-sleep 1
-kill -KILL "${background[@]}"
 begin=$(date +%s)
-wait "${background[@]}" 2>/dev/null
+{
+	kill -KILL "${background[@]}"
+	wait "${background[@]}"
+} 2>/dev/null
 ok "they end when they are killed" test $(($(date +%s) - begin)) -le 10
 background=()
 ok "unmount" unmount_store "$M"
