@@ -123,7 +123,8 @@ struct ann_query {
 	uint32_t effort; /* 0 = the collection's; raised to k when below */
 	bool exact;	 /* linear scan */
 	bool has_max;
-	double max; /* leave out what is farther, in the metric's distance */
+	/* Leave out what is farther, in the metric's distance as "%.9g" shows it. */
+	double max;
 	/* Leave out this id (a `like` query); NULL for none. */
 	const char *without;
 	size_t without_len;

@@ -18,6 +18,7 @@
 #include "ann/find.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -222,6 +223,20 @@ static bool left_out(const struct ann_query *spec, const struct store_entry *ent
 	       memcmp(spec->without, entry->id, entry->id_len) == 0;
 }
 
+/*
+ * Whether a distance is above the bound, as a user sees it: printed with nine digits, of which the last is
+ * often less than what is behind it, and then given as the bound.
+ */
+static bool is_beyond(double distance, double max)
+{
+	char seen[32];
+
+	if (distance <= max || distance - max > fabs(max) * 1e-8)
+		return distance > max;
+	(void)snprintf(seen, sizeof(seen), "%.9g", distance);
+	return strtod(seen, NULL) > max;
+}
+
 struct resolved {
 	size_t live, dead; /* candidates met */
 	bool beyond;	   /* stopped at a candidate farther than max */
@@ -268,7 +283,7 @@ static int resolve_nearest(struct find *find, struct resolved *resolved)
 			break;
 		if (i > 0 && cand->slot == cand[-1].slot && cand->distance == cand[-1].distance)
 			continue;
-		if (find->spec->has_max && cand->distance > find->spec->max) {
+		if (find->spec->has_max && is_beyond(cand->distance, find->spec->max)) {
 			resolved->beyond = cand->distance < (double)INFINITY;
 			break;
 		}

@@ -530,6 +530,7 @@ static void expect(const struct ann_answer *answer, size_t q, const char *ids)
 static void test_ties_max_without(void **state)
 {
 	const float near[2] = {1, 0}, far[2] = {5, 0}, queries[4] = {1, 0, 5, 0};
+	const float beside[2] = {0, 0.5f};
 	struct ann_query spec = {.k = 3};
 	struct ann_fixture fixture;
 	struct ann_answer answer;
@@ -559,6 +560,18 @@ static void test_ties_max_without(void **state)
 	expect(&answer, 0, "a b c ");
 	expect(&answer, 1, "z ");
 	ann_answer_release(&answer);
+
+	/* From 0 0.5 it is 1.118033988...: what is shown as 1.11803399, and what as 5.02493781. */
+	for (unsigned i = 0; i < 4; i++) {
+		static const double bounds[] = {1.11803399, 1.11803398, 5.02493781, 5.0249378};
+		static const char *const wanted[] = {"a b c d e f ", "", "a b c d e f z ",
+						     "a b c d e f "};
+
+		spec = (struct ann_query){.k = 7, .has_max = true, .max = bounds[i]};
+		assert_int_equal(ann_search(fixture.ann, beside, 1, &spec, &answer, NULL), 0);
+		expect(&answer, 0, wanted[i]);
+		ann_answer_release(&answer);
+	}
 
 	spec = (struct ann_query){.k = 100, .exact = true};
 	assert_int_equal(ann_search(fixture.ann, queries, 1, &spec, &answer, NULL), 0);
