@@ -352,10 +352,11 @@ static int serve(struct mount *mount)
 		daemon_fail(&mount->daemon, msg.text);
 	if (served && rc_close != 0) {
 		snprintf(
-			last, sizeof(last),
-			"the last checkpoint failed: %s; the log has everything, and the next mount "
-			"replays it",
-			err_str(rc_close));
+			last, sizeof(last), "the last checkpoint failed: %s; %s", err_str(rc_close),
+			mount->options.fs.durability == WAL_NONE ?
+				"there is no log (durability=none), what came after the one before "
+				"is lost" :
+				"the log has everything, and the next mount replays it");
 		daemon_fail(&mount->daemon, last);
 	}
 	return rc != 0 || rc_close != 0 ? 1 : 0;

@@ -224,8 +224,8 @@ static int checkpoint(struct fs *fs, struct call *call)
 	if (rc == 0)
 		rc = store_checkpoint(fs->store);
 	if (rc != 0)
-		return err_set(msg, rc, "checkpoint: %s; the log still has everything",
-			       err_str(rc));
+		return err_set(msg, rc, "checkpoint: %s; %s", err_str(rc),
+			       store_unsaved(fs->store));
 	return 0;
 }
 

@@ -40,13 +40,20 @@ void store_poison(struct store *store)
 }
 
 /* A checkpoint failed, without harm so far. */
+const char *store_unsaved(const struct store *store)
+{
+	return store->opts.durability == WAL_NONE ?
+		       "there is no log (durability=none), so what came after the last checkpoint is "
+		       "in memory alone" :
+		       "the log has everything and grows meanwhile";
+}
+
 static void tell_failure(struct store *store, int err)
 {
 	if (atomic_load(&store->poisoned) || atomic_exchange(&store->checkpoints_fail, true))
 		return;
-	store_notice(store,
-		     "%s: a checkpoint failed (%s); the log has everything and grows meanwhile: %s",
-		     store->io->ops->name(store->io), err_str(err),
+	store_notice(store, "%s: a checkpoint failed (%s); %s: %s", store->io->ops->name(store->io),
+		     err_str(err), store_unsaved(store),
 		     err == ERR_FULL ? "make room on the disk" : "it is tried again");
 }
 

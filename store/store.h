@@ -74,7 +74,7 @@ struct store_open_report {
  */
 int store_open(struct store_io *io, const struct store_opts *opts, struct store **store_out,
 	       struct store_open_report *report_out, struct err_msg *msg);
-/* Checkpoint marked CLEAN, then frees. On error the log still has everything. Accepts NULL. */
+/* Checkpoint marked CLEAN, then frees. On error the log, if there is one, has everything. Accepts NULL. */
 int store_close(struct store *store);
 /* Frees without writing anything, as after a crash; for tests and for read-only stores. */
 void store_abandon(struct store *store);
@@ -356,6 +356,8 @@ int store_graph_reset(struct store *store);
 /* --- care --- */
 
 int store_checkpoint(struct store *store);
+/* Where changes are that no checkpoint has written yet: half a sentence for whom one has failed. */
+const char *store_unsaved(const struct store *store);
 void store_drop_caches(struct store *store);
 /* What store_get_stats counts, as far as it is no state, counts from here on. */
 void store_reset_metrics(struct store *store);

@@ -46,10 +46,11 @@ static int put(struct world *w, uint32_t id)
 			 NULL);
 }
 
-static void begin(struct world *w, uint64_t cache)
+static void begin_with(struct world *w, uint64_t cache, enum wal_durability durability)
 {
 	struct store_geometry geometry = {.page_size = 4096};
-	struct store_opts opts = {.cache_bytes = cache, .notice = hear, .notice_ctx = w};
+	struct store_opts opts = {
+		.cache_bytes = cache, .durability = durability, .notice = hear, .notice_ctx = w};
 
 	memset(w, 0, sizeof(*w));
 	w->medium = io_mem_new(3);
@@ -60,6 +61,11 @@ static void begin(struct world *w, uint64_t cache)
 		assert_int_equal(put(w, id), 0);
 	assert_int_equal(store_checkpoint(w->store), 0);
 	store_drop_caches(w->store);
+}
+
+static void begin(struct world *w, uint64_t cache)
+{
+	begin_with(w, cache, WAL_LOG);
 }
 
 static void end(struct world *w)
@@ -188,6 +194,23 @@ static void test_full_disk(void **state)
 	end(&w);
 }
 
+/* What a log would have is not said to be there when there is none. */
+static void test_full_disk_without_log(void **state)
+{
+	struct world w;
+	int err = ERR_FULL;
+
+	(void)state;
+	begin_with(&w, 16 << 20, WAL_NONE);
+	assert_int_equal(put(&w, 1), 0);
+	io_mem_set_fault(w.medium, fail_with, &err);
+	assert_int_not_equal(store_checkpoint(w.store), 0);
+	assert_int_equal(w.notices, 1);
+	assert_non_null(strstr(w.last, "in memory alone"));
+	assert_null(strstr(w.last, "the log has everything"));
+	end(&w);
+}
+
 static void test_poison(void **state)
 {
 	struct world w;
@@ -210,9 +233,8 @@ static void test_poison(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_thrashing),
-		cmocka_unit_test(test_no_thrashing),
-		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_thrashing), cmocka_unit_test(test_no_thrashing),
+		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_full_disk_without_log),
 		cmocka_unit_test(test_poison),
 	};
 
