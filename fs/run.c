@@ -3,8 +3,8 @@
  *
  * States: collecting (a batch grows; `alone`: it is one vector, whose answer is there) and reading
  * (the answer is handed out, `at` bytes so far). A read turns collecting into reading; a write turns
- * reading into collecting with an empty batch. So it does after a read has refused the batch for its
- * size; until then each read refuses it.
+ * reading into collecting with an empty batch. So it does after a read has refused the batch for
+ * its size, or for a vector that came before the dimension was known; until then each read refuses it.
  *
  * A batch in order: vectors that `text` has the answers of (`searched`), whole vectors in `bytes`,
  * and the beginning of one there. A write that makes enough of them has them searched where they
@@ -354,7 +354,7 @@ static int begin_reading(struct fs *fs, struct handle *handle, struct call *call
 	if (size == 0 && run->len > 0)
 		return ERR_INVALID;
 	rc = search_rest(fs, handle, run->len > 0 ? run->len / size : 0, call);
-	run->refused = rc == ERR_TOO_BIG;
+	run->refused = rc == ERR_TOO_BIG || rc == ERR_INVALID;
 	if (rc != 0)
 		return rc;
 	run->reading = true;

@@ -29,7 +29,7 @@ struct run {
 	size_t at;		 /* bytes of it read */
 	bool alone;		 /* `text` is of the one vector in `bytes`, should no other come */
 	bool failed;		 /* a search failed after its write: a read has to tell */
-	bool refused;		 /* a read has said that the batch is too large */
+	bool refused;		 /* a read has said that the batch has no answer */
 	bool reading;
 };
 

@@ -403,8 +403,14 @@ static void test_dimension_comes_late(void **state)
 	scene_fill(&scene);
 	assert_int_equal(get(&scene, 100, NULL, &text), ERR_INVALID);
 	free(text);
-	assert_int_equal(put(&scene, queries, 40 * SIZE, 0), 0);
 	assert_int_equal(get(&scene, 100, NULL, &text), ERR_INVALID);
+	free(text);
+	/* The next write begins another batch. */
+	assert_int_equal(put(&scene, queries, 40 * SIZE, 0), 0);
+	assert_int_equal(get(&scene, 100, NULL, &text), 0);
+	wanted = expected(&scene, 40);
+	assert_string_equal(text, wanted);
+	free(wanted);
 	free(text);
 	scene_free(&scene);
 
