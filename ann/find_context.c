@@ -1,8 +1,9 @@
 /*
  * find_context.c - makes, keeps and frees the working memory of searches.
  *
- * Those kept are as many as searches can run on all cores, and some that wait. They grow to what the widest search needed; one
- * that grew beyond KEEP_BYTES, by very many neighbours as near as each other say, is not kept.
+ * Those kept are as many as searches can run on all cores, and some that wait. They grow to what the
+ * widest search needed; one that grew beyond KEEP_BYTES, by very many neighbours as near as each other
+ * say, is not kept.
  */
 #include "ann/find_context.h"
 

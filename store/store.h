@@ -74,7 +74,9 @@ struct store_open_report {
  */
 int store_open(struct store_io *io, const struct store_opts *opts, struct store **store_out,
 	       struct store_open_report *report_out, struct err_msg *msg);
-/* Checkpoint marked CLEAN, then frees. On error the log, if there is one, has everything. Accepts NULL. */
+/*
+ * Checkpoint marked CLEAN, then frees. On error the log, if there is one, has everything. Accepts NULL.
+ */
 int store_close(struct store *store);
 /* Frees without writing anything, as after a crash; for tests and for read-only stores. */
 void store_abandon(struct store *store);
@@ -440,8 +442,8 @@ int store_verify(struct store *store, const struct store_verify_opts *opts,
 		 struct store_verify_report *report_out);
 
 /*
- * What the static header and the newest slot that can be used say, without recovery. Opens io, which must not be open
- * yet, read-only; afterwards it may be read on, and is closed by its owner.
+ * What the static header and the newest slot that can be used say, without recovery. Opens io, which must
+ * not be open yet, read-only; afterwards it may be read on, and is closed by its owner.
  */
 struct store_head {
 	uint8_t uuid[16];

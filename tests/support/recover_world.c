@@ -69,6 +69,14 @@ void recover_world_refuses(struct store_fixture *f, int want, const char *words)
 	assert_non_null(strstr(f->msg.text, words));
 }
 
+void recover_world_lose_segment(struct store_fixture *f, uint64_t seq)
+{
+	struct store_io *io = io_mem_attach(f->medium);
+
+	assert_int_equal(io->ops->log_remove(io, seq), 0);
+	io->ops->close(io);
+}
+
 void recover_world_spoil_newest(struct store_fixture *f)
 {
 	struct head_slot slots[2];

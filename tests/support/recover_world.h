@@ -30,6 +30,8 @@ void recover_world_expect(struct store_fixture *f);
 void recover_world_reopens(struct store_fixture *f, bool older);
 /* Opening is refused, with these words. */
 void recover_world_refuses(struct store_fixture *f, int want, const char *words);
+/* A segment of the log, which must be there, is gone. */
+void recover_world_lose_segment(struct store_fixture *f, uint64_t seq);
 /* Damages the newer commit slot. */
 void recover_world_spoil_newest(struct store_fixture *f);
 /* Damages what it points to: both copies of the top map page of values. */

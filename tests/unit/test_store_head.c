@@ -216,8 +216,8 @@ static void test_which_slot_rules(void **state)
 	expect(4, UINT64_MAX, 1, 4, true);
 	expect(UINT64_MAX, UINT64_MAX, 0, 0, true);
 	expect(0, 0, 0, 0, false);
-	expect(0, 5, 1, 5,
-	       true); /* zeros stood there while there was one generation, and no longer */
+	/* zeros stood there while there was one generation, and no longer */
+	expect(0, 5, 1, 5, true);
 	expect(2, 0, 1, 2, true);
 	expect(5, 7, 1, 7, true); /* an odd generation in slot 0 is in the wrong place */
 }

@@ -128,14 +128,11 @@ static void test_missing_segment(void **state)
 {
 	struct store_fixture f;
 	struct head_slot slots[2];
-	struct store_io *io;
 	struct head head;
 
 	(void)state;
 	recover_world_look(&f, &head, slots);
-	io = io_mem_attach(f.medium);
-	assert_int_equal(io->ops->log_remove(io, slots[0].first_segment), 0);
-	io->ops->close(io);
+	recover_world_lose_segment(&f, slots[0].first_segment);
 	recover_world_refuses(&f, ERR_DAMAGED, "missing");
 	/* one of a writer that came later does not take its place */
 	assert_int_equal(io_mem_resize_segment(f.medium, slots[0].first_segment + 1, 8192), 0);
@@ -241,17 +238,14 @@ static void test_segment_of_newest_slot(void **state)
 {
 	struct store_fixture f;
 	struct head_slot slots[2];
-	struct store_io *io;
 	struct head head;
 
 	(void)state;
 	recover_world_look(&f, &head, slots);
 	assert_true(slots[1].first_segment < slots[0].first_segment);
 	/* the log before it is whole and ends well */
-	io = io_mem_attach(f.medium);
-	for (uint64_t seq = slots[0].first_segment; seq < slots[0].first_segment + 2; seq++)
-		assert_int_equal(io->ops->log_remove(io, seq), 0);
-	io->ops->close(io);
+	recover_world_lose_segment(&f, slots[0].first_segment);
+	recover_world_lose_segment(&f, slots[0].first_segment + 1);
 	recover_world_spoil_map(&f);
 	recover_world_refuses(&f, ERR_DAMAGED, "missing");
 	store_fixture_free(&f);
